@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class WebConfig(AppConfig):
+    """What every face shares: JSON conventions, errors, envelopes, request ids."""
+
+    name = "web"
