@@ -1,0 +1,1 @@
+"""The roof: settings, addresses and entry points. It composes the apps; no app imports it."""
