@@ -1,0 +1,1 @@
+"""Who is told what happened: alert rules and their deliveries."""

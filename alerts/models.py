@@ -1,0 +1,94 @@
+"""Alert rules and what was sent for them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from jobs.models import Job, Tag
+from jobs.models.job import one_of
+from jobs.models.owned import OwnedQuerySet
+from web.columns import DatabaseNow, RandomUUID
+
+
+class AlertType(models.TextChoices):
+    """The ways an alert travels."""
+
+    WEBHOOK = "WEBHOOK", "webhook"
+    EMAIL = "EMAIL", "e-mail"
+    SLACK = "SLACK", "Slack"
+    APPRISE = "APPRISE", "Apprise"
+
+
+class Alert(models.Model):
+    """Whom to tell, and when: for one job, for a tag's jobs, or for every job of the owner."""
+
+    id = models.UUIDField(primary_key=True, editable=False, db_default=RandomUUID())
+    job = models.ForeignKey(Job, models.CASCADE, null=True, blank=True, related_name="alerts")
+    tag = models.ForeignKey(Tag, models.CASCADE, null=True, blank=True, related_name="alerts")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="alerts"
+    )
+    type = models.CharField(max_length=10, choices=AlertType)
+    endpoint = models.CharField(max_length=2048)
+    conditions = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
+    enabled = models.BooleanField(db_default=True)
+    created_at = models.DateTimeField(db_default=DatabaseNow())
+    updated_at = models.DateTimeField(db_default=DatabaseNow())
+
+    objects = OwnedQuerySet.as_manager()
+
+    class Meta:
+        db_table = "job_alerts"
+        constraints = [one_of("type", AlertType, "job_alerts_type")]
+
+    def __str__(self) -> str:
+        return f"{self.type} for {self.job_id or self.tag_id or 'all jobs'}"
+
+
+class DeliveryStatus(models.TextChoices):
+    """What became of one message."""
+
+    PENDING = "PENDING", "pending"
+    DELIVERED = "DELIVERED", "delivered"
+    FAILED = "FAILED", "failed"
+
+
+class DeliveryQuerySet(OwnedQuerySet):
+    """Deliveries belong to the owner of their alert."""
+
+    owner = "alert__user"
+
+
+class Delivery(models.Model):
+    """One message for one event of one execution; sent at most once per episode."""
+
+    id = models.UUIDField(primary_key=True, editable=False, db_default=RandomUUID())
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")
+    execution_id = models.UUIDField(null=True, blank=True)
+    event = models.CharField(max_length=30)
+    status = models.CharField(max_length=10, choices=DeliveryStatus, db_default=DeliveryStatus.PENDING)
+    tries = models.IntegerField(db_default=0)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=DatabaseNow())
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        db_table = "alert_deliveries"
+        verbose_name_plural = "deliveries"
+        constraints = [
+            one_of("status", DeliveryStatus, "alert_deliveries_status"),
+            models.UniqueConstraint(fields=["alert", "event", "execution_id"], name="alert_deliveries_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_try_at"],
+                condition=models.Q(status=DeliveryStatus.PENDING),
+                name="alert_deliveries_due",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} ({self.status})"

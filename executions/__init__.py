@@ -1,0 +1,1 @@
+"""What ran, runs and will run: the ledger, the engine and its handlers."""

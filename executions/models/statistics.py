@@ -1,0 +1,28 @@
+"""Counts that are kept, so that metrics and the dashboard never count the ledger."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class HourlyCount(models.Model):
+    """How many executions stand in one state, by the hour they ended in (NULL: not ended).
+
+    Database triggers write it, so every path is counted, SQL by hand included. Several rows
+    may stand for the same hour and state: each statement adds its own difference, a duty
+    folds them together, and so no two writers ever wait for one row. Sum them to read.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    hour = models.DateTimeField(null=True)
+    status = models.CharField(max_length=10)
+    count = models.BigIntegerField(db_default=0)
+    duration_ms = models.BigIntegerField(db_default=0)
+    delay_ms = models.BigIntegerField(db_default=0)
+
+    class Meta:
+        db_table = "execution_statistics"
+        indexes = [models.Index(fields=["hour", "status"], name="execution_statistics_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.hour} {self.status}: {self.count}"

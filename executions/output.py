@@ -1,0 +1,83 @@
+"""What handlers answer, made storable: the one sanitiser at the boundary to the database."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+from typing import Any
+
+TEXT_LIMIT = 61_440  # bytes of UTF-8
+CUT = "…[truncated]"
+JSON_LIMIT = 1_048_576
+DEPTH_LIMIT = 32
+_BIG = 10**4300
+
+
+def clean_text(text: object, *, limit: int = TEXT_LIMIT) -> tuple[str, bool]:
+    """The text as both databases can store it, and whether it had to be changed.
+
+    NUL and lone surrogates become U+FFFD; at most `limit` bytes of UTF-8, cut with a mark.
+    """
+    given = text if isinstance(text, str) else str(text)
+    clean = given.replace("\x00", "\ufffd").encode("utf-8", "replace_surrogates").decode("utf-8")
+    data = clean.encode("utf-8")
+    if len(data) > limit:
+        keep = data[: limit - len(CUT.encode())].decode("utf-8", "ignore")
+        return keep + CUT, True
+    return clean, clean != given
+
+
+def clean_json(value: Any) -> tuple[Any, bool]:
+    """The value as JSON that both databases can store, and whether it had to be changed.
+
+    NaN and infinities become null, numbers beyond 4,300 digits and things that JSON does not
+    know become text, nesting below 32 levels and values over 1 MiB become a note.
+    """
+    altered = False
+
+    def clean(item: Any, depth: int) -> Any:
+        nonlocal altered
+        if item is None or isinstance(item, bool):
+            return item
+        if isinstance(item, str):
+            text, changed = clean_text(item)
+            altered |= changed
+            return text
+        if isinstance(item, int) and -_BIG < item < _BIG:
+            return int(item)
+        if isinstance(item, float) and math.isfinite(item):
+            return item
+        if depth >= DEPTH_LIMIT and isinstance(item, dict | list | tuple):
+            altered = True
+            return CUT
+        if isinstance(item, dict):
+            return {clean_text(key)[0]: clean(entry, depth + 1) for key, entry in item.items()}
+        if isinstance(item, list | tuple):
+            return [clean(entry, depth + 1) for entry in item]
+        altered = True
+        if isinstance(item, float):
+            return None
+        if isinstance(item, int):
+            return f"a number of {item.bit_length()} bits"
+        return clean_text(_words(item))[0]
+
+    cleaned = clean(value, 0)
+    if cleaned is not None and len(json.dumps(cleaned)) > JSON_LIMIT:
+        return {"truncated": True}, True
+    return cleaned, altered
+
+
+def _words(item: object) -> str:
+    try:
+        return str(item)
+    except Exception:  # a foreign object's own __str__ may raise anything
+        return f"<{type(item).__name__}>"
+
+
+def _replace(error: UnicodeError) -> tuple[bytes, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "\ufffd".encode() * (error.end - error.start), error.end
+
+
+codecs.register_error("replace_surrogates", _replace)

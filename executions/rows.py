@@ -1,0 +1,122 @@
+"""Many rows in one statement, written once for PostgreSQL and SQLite.
+
+`Rows` turns Python rows into a table that a statement can join: `unnest` of one array a column on
+PostgreSQL, `json_each` of one text on SQLite. The statements of `lifecycle` and of the engine
+are built on it, so that both databases run the same SQL in the same groups.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+# A column's type by its PostgreSQL name; SQLite needs none.
+TYPES = {
+    "uuid",
+    "text",
+    "bigint",
+    "int",
+    "smallint",
+    "boolean",
+    "timestamptz",
+    "jsonb",
+}
+
+
+class Rows:
+    """A table of values, named `alias`, for use in FROM; `params` go where `sql` stands."""
+
+    def __init__(self, alias: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
+        assert set(columns.values()) <= TYPES, columns
+        self.rows = list(rows)
+        names = ", ".join(columns)
+        if connection.vendor == "postgresql":
+            arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+            self.sql = f"unnest({arrays}) AS {alias}({names})"
+            self.params: list[Any] = [
+                [as_text_json(row[place]) if kind == "jsonb" else row[place] for row in self.rows]
+                for place, kind in enumerate(columns.values())
+            ]
+        else:
+            fields = ", ".join(
+                f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns)
+            )
+            self.sql = f"(SELECT {fields} FROM json_each(%s)) AS {alias}"
+            kinds = list(columns.values())
+            self.params = [
+                json.dumps(
+                    [
+                        [plain(value, kind) for value, kind in zip(row, kinds, strict=True)]
+                        for row in self.rows
+                    ]
+                )
+            ]
+
+
+def as_text_json(value: Any) -> str | None:
+    """A JSON value as text, None staying SQL's NULL."""
+    return None if value is None else json.dumps(value)
+
+
+def plain(value: Any, kind: str) -> Any:
+    """The value as SQLite stores it: times as Django's text, UUIDs as 32 digits, JSON as text."""
+    if value is None:
+        return None
+    if kind == "jsonb":
+        return json.dumps(value)
+    if isinstance(value, UUID):
+        return value.hex
+    if isinstance(value, datetime):
+        return str(connection.ops.adapt_datetimefield_value(value))
+    return value
+
+
+def moment(value: datetime) -> Any:
+    """An aware time as a parameter of raw SQL on this database."""
+    return connection.ops.adapt_datetimefield_value(value)
+
+
+def identity(value: UUID) -> Any:
+    """A UUID as a parameter of raw SQL on this database."""
+    return value if connection.vendor == "postgresql" else value.hex
+
+
+def read_uuid(value: Any) -> UUID:
+    """A UUID that raw SQL answered, whichever database it came from."""
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def read_moment(value: Any) -> datetime | None:
+    """A time that raw SQL answered as aware UTC, whichever database it came from."""
+    if value is None or isinstance(value, datetime):
+        return value
+    return datetime.fromisoformat(f"{value}+00:00")
+
+
+def read_json(value: Any) -> Any:
+    """A JSON column that raw SQL answered (Django keeps jsonb as text in its cursors)."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run a statement and answer all its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def write(sql: str, params: Sequence[Any] = ()) -> int:
+    """Run a statement and answer how many rows it touched."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
+
+
+def locked(clause: str) -> str:
+    """A locking clause on PostgreSQL; nothing on SQLite, whose one writer holds the whole file."""
+    return clause if connection.vendor == "postgresql" else ""

@@ -1,0 +1,1 @@
+"""What should run, and when: jobs, their schedules, policies, versions and audit trail."""

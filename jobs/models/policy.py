@@ -1,0 +1,75 @@
+"""What several jobs share: queues, calendars, and who waits for whom."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from jobs.models.job import Job, one_of
+from web.columns import DatabaseNow, RandomUUID
+
+
+class Queue(models.Model):
+    """A named lane of work with its own switch and limits; `*` stands for all together."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    paused = models.BooleanField(db_default=False)
+    paused_reason = models.CharField(max_length=500, null=True, blank=True)
+    paused_until = models.DateTimeField(null=True, blank=True)
+    max_concurrent = models.IntegerField(null=True, blank=True)
+    rate_limit_per_minute = models.IntegerField(null=True, blank=True)
+
+    class Meta:
+        db_table = "queues"
+        permissions = [("operate_queue", "Can pause and resume queues")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Calendar(models.Model):
+    """Days on which jobs do not fire; `definition` is read by `jobs.timing.Calendar`."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    description = models.TextField(null=True, blank=True)
+    definition = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
+    updated_at = models.DateTimeField(db_default=DatabaseNow())
+
+    class Meta:
+        db_table = "calendars"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DependencyOutcome(models.TextChoices):
+    """How the other job's run must have ended."""
+
+    SUCCESS = "SUCCESS", "SUCCESS"
+    FAILED = "FAILED", "FAILED"
+    ANY = "ANY", "ANY"
+
+
+class Dependency(models.Model):
+    """`job` waits for a run of `depends_on` with the wanted outcome."""
+
+    id = models.UUIDField(primary_key=True, editable=False, db_default=RandomUUID())
+    job = models.ForeignKey(Job, models.CASCADE, related_name="dependencies")
+    depends_on = models.ForeignKey(
+        Job, models.CASCADE, related_name="dependents", db_column="depends_on_job_id"
+    )
+    outcome = models.CharField(max_length=10, choices=DependencyOutcome, db_default=DependencyOutcome.SUCCESS)
+    within_seconds = models.IntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=DatabaseNow())
+
+    class Meta:
+        db_table = "job_dependencies"
+        verbose_name_plural = "dependencies"
+        constraints = [
+            models.UniqueConstraint(fields=["job", "depends_on"], name="job_dependencies_unique"),
+            models.CheckConstraint(name="job_dependencies_not_self", condition=~Q(job=F("depends_on"))),
+            one_of("outcome", DependencyOutcome, "job_dependencies_outcome"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} after {self.depends_on_id} ({self.outcome})"
