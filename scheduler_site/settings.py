@@ -12,7 +12,9 @@ from typing import Any
 import django_stubs_ext
 from csp.constants import NONE, SELF
 
-from scheduler_site import database, environment, secret_file
+from scheduler_site import database, environment, logs, secret_file
+from web.api.framework import REST_FRAMEWORK as REST_FRAMEWORK
+from web.api.framework import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 
 # Lets classes name their model, `ModelAdmin[Job]`, where Django itself has no such notation.
 django_stubs_ext.monkeypatch()
@@ -120,6 +122,16 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 env.stop_if_bad()
 
+LOGGING = logs.configure(
+    level=LOG_LEVEL,
+    directory=LOG_DIRECTORY,
+    as_json=PRODUCTION,
+    secrets=(
+        *(SECRET_KEY, JWT_SECRET, *ENCRYPTION_KEYS, *WEBHOOK_SECRET.split()),
+        *(ADMIN_PASSWORD, EMAIL_HOST_PASSWORD, DATABASES["default"].get("PASSWORD", "")),
+    ),
+)
+
 # Django -------------------------------------------------------------------------------------------
 ROOT_URLCONF = "scheduler_site.urls"
 WSGI_APPLICATION = "scheduler_site.wsgi.application"
@@ -153,6 +165,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "web.middleware.RequestIdMiddleware",
+    "web.middleware.ClientAddressMiddleware",
+    "web.middleware.JsonErrorMiddleware",
+    "web.middleware.BodySizeMiddleware",
+    "web.middleware.TrailingSlashMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -180,6 +197,8 @@ TEMPLATES = [
     }
 ]
 
+# Staff may look at everything without a group; see accounts.backends.
+AUTHENTICATION_BACKENDS = ["accounts.backends.StaffBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -193,15 +212,17 @@ AUTH_PASSWORD_VALIDATORS = [
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+# `collectstatic` fills STATIC_ROOT, as the image does; a checkout without it serves the files of the apps.
+_collected = PRODUCTION and (STATIC_ROOT / "staticfiles.json").exists()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-        if PRODUCTION
+        if _collected or os.environ.get("COLLECT_STATIC")
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
-WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_USE_FINDERS = not _collected
 
 # One body may have 1 MiB; the views answer 413 above it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
@@ -219,6 +240,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 X_FRAME_OPTIONS = "DENY"
+# Django asks for 50 characters of SECRET_KEY; 32 random ones are the rule here, checked at every start.
+SILENCED_SYSTEM_CHECKS = ["security.W009"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 # Container and load-balancer probes speak plain HTTP inside the host.
