@@ -17,6 +17,9 @@ from django.utils import timezone
 
 from web.columns import DatabaseNow, RandomUUID
 
+# Written at a login, the second to hash an old password anew; neither is a change to the user.
+NO_CHANGE = frozenset({"last_login", "password"})
+
 
 class UserManager(BaseUserManager["User"]):
     """Creates users; e-mail addresses are kept in lower case."""
@@ -81,12 +84,12 @@ class User(AbstractBaseUser, PermissionsMixin):
             self.password_changed_at = _next_whole_second(timezone.now())
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
-        changing = not self._state.adding and update_fields is None
-        if changing:
-            self.updated_at = DatabaseNow()  # type: ignore[assignment]
-        super().save(*args, update_fields=update_fields, **kwargs)
-        if changing:
-            self.refresh_from_db(fields=["updated_at"])
+        fields = None if update_fields is None else {*update_fields}
+        if self._state.adding or (fields is not None and fields <= NO_CHANGE):
+            return super().save(*args, update_fields=fields, **kwargs)
+        self.updated_at = DatabaseNow()
+        super().save(*args, update_fields=fields and {*fields, "updated_at"}, **kwargs)
+        return self.refresh_from_db(fields=["updated_at"])
 
     def get_full_name(self) -> str:
         return self.name or self.email

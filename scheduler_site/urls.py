@@ -8,11 +8,9 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from web.api.routes import serve
+
 APPS = ("accounts", "jobs", "executions", "reports", "alerts")
-
-
-def _api() -> list[URLPattern | URLResolver]:
-    return [path("", include(f"{app}.api.urls")) for app in APPS if _has(app)]
 
 
 def _has(app: str) -> bool:
@@ -21,6 +19,12 @@ def _has(app: str) -> bool:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path(settings.ADMIN_PATH, admin.site.urls),
-    path("api/v1/", include(_api())),
-    path("", include(_api())),
+    # The addresses that exist once come first: the documentation, and what other apps list there.
+    path("", include("web.api.urls")),
+    *serve(*(f"{app}.api.urls" for app in APPS if _has(app))),
 ]
+
+handler400 = "web.api.answers.answer_bad_request"
+handler403 = "web.api.answers.answer_forbidden"
+handler404 = "web.api.answers.answer_not_found"
+handler500 = "web.api.answers.answer_server_error"

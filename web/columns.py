@@ -29,9 +29,8 @@ class RandomUUID(Func):
 
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, list[Any]]:
-        sql, params = self.as_sql(compiler, connection, template=self.sqlite_template, **context)
-        return sql, list(params)
+    ) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template=self.sqlite_template, **context)
 
 
 class DatabaseNow(Func):
@@ -53,6 +52,5 @@ class DatabaseNow(Func):
 
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, list[Any]]:
-        sql, params = self.as_sql(compiler, connection, template=self.sqlite_template, **context)
-        return sql, list(params)
+    ) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template=self.sqlite_template, **context)
