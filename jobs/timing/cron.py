@@ -39,7 +39,7 @@ def read_cron(expression: object) -> Cron:
     return _build(expression)
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def _read_cron(expression: str) -> Cron:
     return _build(expression)
 
@@ -56,7 +56,7 @@ def _build(expression: object) -> Cron:
     )
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def _times(hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]) -> Times:
     """Equal times of different expressions are kept once: many jobs share a few of them."""
     return Times(hours, minutes, seconds)

@@ -163,7 +163,7 @@ def _sample_months() -> dict[tuple[int, int], int]:
 _SAMPLES = _sample_months()
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8192)
 def _cron_month(days: CronDays, year: int, month: int) -> tuple[int, ...]:
     if month not in days.months:
         return ()
@@ -173,7 +173,7 @@ def _cron_month(days: CronDays, year: int, month: int) -> tuple[int, ...]:
     return tuple(before + day for day in sorted(named))
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8192)
 def _cron_layout(part: tuple[str, str], length: int, weekday: int) -> tuple[int, ...]:
     """The days (1 to 31) that croniter names in a month of this length and first weekday.
 

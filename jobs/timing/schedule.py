@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
 
@@ -13,7 +13,7 @@ from jobs.timing.days import Days, EveryNth, SameDayOfMonth
 from jobs.timing.fires import Fire, Fires, Once, WallFires, Window
 from jobs.timing.recurrence import HourlyFires, hourly_walls
 from jobs.timing.shift import Shift, ShiftedDays, move
-from jobs.timing.ticks import DAY, FIRST_TICK, HOUR, LAST_TICK, SECOND, day_date, to_ticks
+from jobs.timing.ticks import DAY, FIRST_TICK, HOUR, LAST_TICK, SECOND, day_date, from_ticks, to_ticks
 from jobs.timing.times import Times
 from jobs.timing.walls import Walls
 from jobs.timing.zones import check_zone, piece_at, read_zone
@@ -44,9 +44,24 @@ class Schedule:
     calendar: Calendar | None = None
     shift: Shift = "none"
 
+    def __post_init__(self) -> None:
+        # Times of one zone compare by their wall clock, so two passes of an overlap would
+        # look like one schedule to a cache; in UTC they differ.
+        for name in ("anchor", "start_at", "end_at"):
+            moment = getattr(self, name)
+            if isinstance(moment, datetime) and moment.tzinfo not in (None, UTC):
+                object.__setattr__(self, name, _in_utc(moment, name))
+
     def check(self) -> None:
         """Raise ValueError with the reason unless every field can be read."""
         read_schedule(self)
+
+
+def _in_utc(moment: datetime, name: str) -> datetime:
+    at = to_ticks(moment, name)
+    if not FIRST_TICK <= at <= LAST_TICK:
+        raise ValueError(f"{name} lies outside the years 1 to 9999")
+    return from_ticks(at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +88,7 @@ def read_schedule(schedule: Schedule) -> Plan:
         raise ValueError(f"schedule cannot be read: {error}") from None
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def _read(schedule: Schedule) -> Plan:
     _check_fields(schedule)
     if schedule.kind == "cron":
@@ -161,8 +176,9 @@ def _recurring_days(schedule: Schedule, day: int, *, after: int = 0) -> Days:
 
 def _anchor(schedule: Schedule) -> Fire:
     at = to_ticks(schedule.anchor, "anchor")
-    at = min(max(at, FIRST_TICK), LAST_TICK)
     piece = piece_at(read_zone(schedule.zone), at)
+    if not FIRST_TICK <= at + piece.offset <= LAST_TICK:
+        raise ValueError("anchor lies outside the years 1 to 9999 of its zone")
     return Fire(at, at + piece.offset, piece)
 
 

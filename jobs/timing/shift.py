@@ -42,7 +42,7 @@ def sources(day: int, days: Days, calendar: Calendar, shift: Shift) -> list[int]
     return sorted(found)
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def _shifted_month(days: ShiftedDays, year: int, month: int) -> tuple[int, ...]:
     return tuple(
         day
@@ -67,7 +67,7 @@ def move(day: int, calendar: Calendar, shift: Shift) -> int:
     return day
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def is_open(calendar: Calendar, day: int) -> bool:
     """Whether a calendar leaves a day number open."""
     return calendar.is_open(day_date(day))

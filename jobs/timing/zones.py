@@ -23,6 +23,9 @@ _NO_NAMES = ("posix", "right", "localtime", "posixrules", "Factory", "SystemV", 
 # Changes are looked for this far apart. The shortest return trip to an old offset in the
 # IANA data from 1900 on is four days (Africa/Freetown, 1939).
 _PROBE = 3 * DAY
+# The predicted changes of Ramadan end in 2087; later only yearly rules are left.
+_FAR = 130 * 366 * DAY
+_FAR_PROBE = 30 * DAY
 # How far a piece's neighbours may reach into it: the longest change is 24 hours.
 _REACH = 4 * DAY
 _BLOCK = 406 * DAY
@@ -114,10 +117,11 @@ def _start(piece: Piece) -> int:
     return piece.start
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _block(zone: tzinfo, index: int) -> tuple[Piece, ...]:
     """The pieces of one block of real time; a block's borders cut pieces, changing nothing."""
-    first, last = index * _BLOCK, (index + 1) * _BLOCK
+    first = max(index * _BLOCK, FIRST_TICK)
+    last = min((index + 1) * _BLOCK, LAST_TICK + 1)
     changes = _changes(zone, first - _REACH, last + _REACH)
     pieces: list[Piece] = []
     seen = changes[0][0] + changes[0][1]
@@ -146,7 +150,7 @@ def _changes(zone: tzinfo, first: int, last: int) -> list[tuple[int, int]]:
     if isinstance(zone, timezone):
         return changes
     while at < last:
-        ahead = min(at + _PROBE, last)
+        ahead = min(at + (_PROBE if at < _FAR else _FAR_PROBE), last)
         while _offset(zone, ahead) != offset:
             at = _change_between(zone, at, ahead)
             offset = _offset(zone, at)
