@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 from uuid import UUID
 
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -40,8 +40,10 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         try:
             super().initial(request, *args, **kwargs)
-        except (Unauthorized, Forbidden, AuthenticationFailed, NotAuthenticated, PermissionDenied):
-            # Refused callers count too, or guessing would be free.
+        except (Unauthorized, Forbidden) as refusal:
+            # Refused callers count too, or guessing would be free; a bad token makes a guest.
+            if isinstance(refusal, Unauthorized):
+                request.user = AnonymousUser()
             self.check_throttles(request)
             raise
         self._check_address(request)
