@@ -20,6 +20,8 @@ Row = TypeVar("Row", bound=Model)
 CHUNK_ROWS = 1000
 # A chunk with slow items ends early: its locks, and what a crash may cost, stay small.
 CHUNK_SECONDS = 1.0
+# A waiting writer of SQLite looks for the lock every tenth of a second: so long it stays free then.
+GIVE_WAY_SECONDS = 0.12
 MESSAGES_KEPT = 100
 
 # Errors of the database or of the run: no single item is to blame for them.
@@ -107,6 +109,7 @@ class _Batch(Generic[Row]):
     success: int = 0
     failed: set[Any] = field(default_factory=set)
     messages: list[str] = field(default_factory=list)
+    locking_since: float = field(default_factory=time.monotonic)
 
     def work_off(self) -> Result:
         self.total = self.rows.count()
@@ -134,6 +137,16 @@ class _Batch(Generic[Row]):
             if chunk.read < self.chunk_rows and not chunk.cut:
                 return
             after = chunk.last
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Where there is one writer at a time, let the others in once a second.
+
+        Chunk follows chunk at once, so a writer that polls for the lock would hardly ever find it free.
+        """
+        if not self._can_share and time.monotonic() - self.locking_since >= CHUNK_SECONDS:
+            self.run.stop.wait(GIVE_WAY_SECONDS)
+            self.locking_since = time.monotonic()
 
     def _try_chunk(self, after: Any, *, waiting: bool) -> _Chunk:
         for _ in range(_TRIES - 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from django.conf import settings
 
@@ -14,7 +14,7 @@ from reports.models import ReportFile
 
 def export_directory() -> Path:
     """Where reports are written and read."""
-    return Path(settings.EXPORT_DIRECTORY)
+    return Path(cast("Path", settings.EXPORT_DIRECTORY))  # it has a default, so it is never None
 
 
 def open_report(report: ReportFile) -> BinaryIO:
