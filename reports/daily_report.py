@@ -79,7 +79,7 @@ def _write(run: Run, day: date, *, now: datetime, compress: bool) -> Written:
     ) as file:
         file.write_header(HEADER)
         ordered = total <= ORDERED_UP_TO
-        if connections[router.db_for_read(Transaction)].vendor == "postgresql":
+        if _is_copied():
             with _copied_lines(span, ordered=ordered) as lines:
                 for group in _grouped(lines):
                     file.write_block(b"".join(group), rows=len(group))
@@ -89,6 +89,10 @@ def _write(run: Run, day: date, *, now: datetime, compress: bool) -> Written:
                 file.write_rows(rows)
                 tell(len(rows))
     return file.written
+
+
+def _is_copied() -> bool:
+    return connections[router.db_for_read(Transaction)].vendor == "postgresql"
 
 
 @contextmanager

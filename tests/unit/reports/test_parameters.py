@@ -21,7 +21,7 @@ def test_both_handlers_are_found_and_need_no_parameters() -> None:
 
 
 def test_the_names_are_those_of_the_payload() -> None:
-    payload = {"createdOn": "yesterday", "skipLimit": 3, "simulateFailureEvery": 10}
+    payload: dict[str, Any] = {"createdOn": "yesterday", "skipLimit": 3, "simulateFailureEvery": 10}
 
     assert read("process-transactions", payload) == ProcessTransactions(**payload)
 
