@@ -86,6 +86,7 @@ class JobInfo:
     api: str | None = None
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
+    payload: Any = None
     metadata: Any = None
     follow_redirects: bool = False
     do_not_retry_on: tuple[int, ...] = ()

@@ -12,6 +12,7 @@ from jobs.contract import Result, Run
 
 Function = Callable[[Run], Result | None]
 Isolation = Literal["thread", "process"]
+DEFAULT_TIMEOUT_MS = 900_000
 
 
 class AlreadyRegistered(Exception):
@@ -33,7 +34,7 @@ class Handler:
     isolation: Isolation = "thread"
     staff_only: bool = False
     dangerous: bool = False
-    timeout_ms: int = 900_000
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
 
     def schema(self) -> dict[str, Any] | None:
         """The parameters as a JSON Schema, or None when any object is accepted."""
@@ -92,7 +93,7 @@ def handler(
     isolation: Isolation = "thread",
     staff_only: bool = False,
     dangerous: bool = False,
-    timeout_ms: int = 900_000,
+    timeout_ms: int = DEFAULT_TIMEOUT_MS,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as the handler `name`.
 
@@ -131,6 +132,11 @@ def resolve(*, handler: str | None, api: str | None, name: str) -> str:
     if api:
         return "http"
     return name if name in handlers else "default"
+
+
+def default_timeout_ms(name: str) -> int:
+    """The time-out of a handler whose job sets none, in milliseconds."""
+    return handlers.get(name).timeout_ms if name in handlers else DEFAULT_TIMEOUT_MS
 
 
 _JSON_TYPES: dict[Any, str] = {

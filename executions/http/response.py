@@ -6,11 +6,12 @@ together. So the head is read here, and the body by `http.client` as ever.
 
 from __future__ import annotations
 
-import email.parser
 import http.client
 import re
 import zlib
 from dataclasses import dataclass
+
+from requests.structures import CaseInsensitiveDict
 
 from .errors import AnswerTooLarge
 from .watch import BytesExceeded, Watch
@@ -24,6 +25,7 @@ MAX_WIRE_BYTES = 1024 * 1024
 _BUFFER = 16 * 1024
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01])[ \t]+([1-9][0-9][0-9])(?:[ \t]([^\r\n]*))?\r?\n")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 # Charsets that decode in linear time; some of Python's others do not.
 _CHARSET = re.compile(
@@ -46,16 +48,15 @@ class BoundedResponse(http.client.HTTPResponse):
         reader = _HeadReader(self.fp)
         while True:
             self.version, status, self.reason = reader.read_status()
-            fields = reader.read_fields()
+            lines = reader.read_lines()
             if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 break
         self.code = self.status = status
-        # The standard parser knows folded lines and what to do with broken ones.
-        text = b"".join(fields).decode("iso-8859-1")
-        self.headers = self.msg = email.parser.Parser(_class=http.client.HTTPMessage).parsestr(text)
-        self._frame_body()
+        fields, broken = parse_fields(lines)
+        self.headers = fields  # type: ignore[assignment]
+        self._frame_body(broken)
 
-    def _frame_body(self) -> None:
+    def _frame_body(self, broken: bool) -> None:
         """Decide where the body ends (RFC 9112 §6.3) and whether the connection lives on."""
         coding = self.headers.get("transfer-encoding")
         self.chunked = coding is not None and coding.strip().lower() == "chunked"
@@ -100,16 +101,16 @@ class _HeadReader:
         minor, status, reason = found.groups()
         return 10 + int(minor), int(status), (reason or b"").decode("iso-8859-1").strip()
 
-    def read_fields(self) -> list[bytes]:
-        """The header lines and the empty line that ends them."""
-        fields = []
+    def read_lines(self) -> list[bytes]:
+        """The header lines, up to the empty line that ends them."""
+        lines = []
         while True:
             line = self._read_line()
             if not line.endswith(b"\n"):
                 raise http.client.HTTPException("closed the connection within the headers")
-            fields.append(line)
             if line in {b"\r\n", b"\n"}:
-                return fields
+                return lines
+            lines.append(line)
             self._lines_left -= 1
             if self._lines_left < 0:
                 raise AnswerTooLarge(f"answer has over {MAX_HEADER_LINES} header lines", sent=True)

@@ -1,0 +1,1 @@
+"""The engine: plan, claim, run, complete, keep house. Only `loop` knows its siblings."""

@@ -1,0 +1,37 @@
+"""When each part of a pass is due, on the monotonic clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from executions.engine import clock
+
+
+@dataclass(kw_only=True)
+class Timer:
+    """Something that is done every `every`, or earlier when somebody asks for it."""
+
+    every: timedelta
+    at: float = 0.0
+
+    def is_due(self) -> bool:
+        """Whether its moment has come."""
+        return clock.monotonic() >= self.at
+
+    def done(self) -> None:
+        """It was done now: due again after its span."""
+        self.at = clock.monotonic() + self.every.total_seconds()
+
+    def at_once(self) -> None:
+        """Make it due."""
+        self.at = 0.0
+
+    def no_later_than(self, at: float) -> None:
+        """Make it due at this monotonic moment, if it is not earlier anyway."""
+        self.at = min(self.at, at)
+
+
+def monotonic_of(moment: datetime, *, now: datetime, read_at: float) -> float:
+    """The monotonic moment of a database time, given that `now` was read at `read_at`."""
+    return read_at + (moment - now).total_seconds()

@@ -1,0 +1,376 @@
+"""Reads, under their locks, the rows that `limits` judges and `assignment` carries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from executions.engine.assignment import Definition
+from executions.engine.limits import EVERYTHING, Candidate, JobFacts, SharedFacts
+from executions.retry import Defaults, RetryPolicy, read_policy
+from executions.rows import Rows, fetch, locked, moment, read_json, read_moment, read_uuid
+from jobs import registry
+
+MINUTE = timedelta(seconds=60)
+WAITING = "('PENDING', 'RETRYING')"
+
+_COLUMNS = """e.id, e.job_id, e.priority, e.next_attempt_at, e.scheduled_at, e.trigger, e.queue,
+    e.batch, e.batch_limit, e.payload, e.retry_count, e.total_processed, e.total_success,
+    e.total_failure, e.status, e.attempt, e.reason"""
+
+
+class Waiting:
+    """One waiting row as read: the candidate to judge, and what its run needs."""
+
+    __slots__ = ("candidate", "committed", "payload", "retry_count")
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        due_at, scheduled_at = read_moment(row[3]), read_moment(row[4])
+        assert due_at is not None and scheduled_at is not None
+        self.candidate = Candidate(
+            id=read_uuid(row[0]),
+            job_id=row[1],
+            priority=row[2],
+            due_at=due_at,
+            scheduled_at=scheduled_at,
+            trigger=row[5],
+            queue=row[6],
+            batch=read_uuid(row[7]) if row[7] else None,
+            batch_limit=row[8],
+        )
+        self.payload = read_json(row[9])
+        self.retry_count: int = row[10]
+        # Only where the same piece of work goes on, after a crash or a release (see lifecycle).
+        continues = row[15] > 0 and (row[14] == "PENDING" or row[16] == "worker_lost")
+        self.committed = (row[11], row[12], row[13]) if continues else (0, 0, 0)
+
+
+def window(now: datetime, *, size: int, queues: Sequence[str]) -> list[Waiting]:
+    """The first due executions of all, locked; what others have locked is passed over."""
+    rows = fetch(
+        f"""
+        SELECT {_COLUMNS} FROM job_executions AS e
+        WHERE e.status IN {WAITING} AND e.next_attempt_at <= %s {_of_queues(queues)}
+        ORDER BY e.priority DESC, e.next_attempt_at, e.queue LIMIT %s
+        {locked("FOR UPDATE SKIP LOCKED")}
+        """,
+        [moment(now), *queues, size],
+    )
+    return [Waiting(row) for row in rows]
+
+
+def _of_queues(queues: Sequence[str], name: str = "e") -> str:
+    places = ", ".join(["%s"] * len(queues))
+    return f"AND {name}.queue IN ({places})" if queues else ""
+
+
+def lanes(
+    now: datetime,
+    *,
+    queues: Sequence[str],
+    without_jobs: Collection[int],
+    without_tags: Collection[UUID],
+    without_queues: Collection[str],
+) -> list[tuple[int, int, UUID]]:
+    """For each job with room: its id, the room, and its first due execution. Not locked.
+
+    Jumps from job to job through the index, so its cost is that of the jobs which wait and
+    not of their executions: a hundred thousand rows behind one busy job are one step.
+    """
+    jobs = Rows("b", {"key": "bigint"}, ((key,) for key in without_jobs))
+    tags = Rows("t", {"key": "uuid"}, ((key,) for key in without_tags))
+    shut = Rows("q", {"key": "text"}, ((key,) for key in without_queues))
+    rows = fetch(
+        f"""
+        WITH RECURSIVE lane(job_id) AS (
+            SELECT (SELECT min(e.job_id) FROM job_executions AS e WHERE e.status IN {WAITING})
+            UNION ALL
+            SELECT (SELECT min(e.job_id) FROM job_executions AS e
+                    WHERE e.status IN {WAITING} AND e.job_id > lane.job_id)
+            FROM lane WHERE lane.job_id IS NOT NULL
+        ), open_lane AS (
+            SELECT l.job_id, j.max_concurrent_executions - (
+                    SELECT count(*) FROM job_executions AS r
+                    WHERE r.job_id = l.job_id AND r.status = 'RUNNING') AS room
+            FROM lane AS l JOIN batch_jobs AS j ON j.id = l.job_id
+            WHERE j.status NOT IN ('paused', 'inactive', 'deleted')
+                AND j.id NOT IN (SELECT b.key FROM {jobs.sql})
+                AND NOT EXISTS (SELECT 1 FROM job_tag_associations AS a JOIN {tags.sql}
+                                ON t.key = a.tag_id WHERE a.job_id = j.id)
+        ), headed AS (
+            SELECT o.job_id, o.room, (
+                SELECT e.id FROM job_executions AS e
+                WHERE e.job_id = o.job_id AND e.status IN {WAITING}
+                    AND e.next_attempt_at <= %s {_of_queues(queues)}
+                    AND e.queue NOT IN (SELECT q.key FROM {shut.sql})
+                ORDER BY e.priority DESC, e.next_attempt_at LIMIT 1) AS head
+            FROM open_lane AS o WHERE o.room > 0
+        )
+        SELECT job_id, room, head FROM headed WHERE head IS NOT NULL
+        """,
+        [*jobs.params, *tags.params, moment(now), *queues, *shut.params],
+    )
+    return [(row[0], row[1], read_uuid(row[2])) for row in rows]
+
+
+def lane(now: datetime, job_id: int, *, size: int, queues: Sequence[str]) -> list[UUID]:
+    """The first due executions of one job. Not locked."""
+    rows = fetch(
+        f"""
+        SELECT e.id FROM job_executions AS e
+        WHERE e.job_id = %s AND e.status IN {WAITING} AND e.next_attempt_at <= %s
+            {_of_queues(queues)}
+        ORDER BY e.priority DESC, e.next_attempt_at LIMIT %s
+        """,
+        [job_id, moment(now), *queues, size],
+    )
+    return [read_uuid(row[0]) for row in rows]
+
+
+def next_attempt(now: datetime) -> datetime | None:
+    """The earliest moment after now at which a waiting execution becomes due.
+
+    One look into the index for each of the ten priorities.
+    """
+    one = f"""
+        (SELECT e.next_attempt_at FROM job_executions AS e
+         WHERE e.status IN {WAITING} AND e.priority = p.key AND e.next_attempt_at > %s
+         ORDER BY e.next_attempt_at LIMIT 1)"""
+    priorities = Rows("p", {"key": "smallint"}, ((key,) for key in range(10)))
+    rows = fetch(f"SELECT {one} FROM {priorities.sql}", [moment(now), *priorities.params])
+    moments = [at for row in rows if (at := read_moment(row[0])) is not None]
+    return min(moments, default=None)
+
+
+def lock_waiting(ids: Collection[UUID]) -> list[Waiting]:
+    """These executions as far as they still wait and nobody else holds them, locked."""
+    keys = Rows("v", {"key": "uuid"}, ((key,) for key in ids))
+    rows = fetch(
+        f"""
+        SELECT {_COLUMNS} FROM job_executions AS e
+        WHERE e.id IN (SELECT v.key FROM {keys.sql}) AND e.status IN {WAITING}
+        {locked("FOR UPDATE OF e SKIP LOCKED")}
+        """,
+        keys.params,
+    )
+    return [Waiting(row) for row in rows]
+
+
+def lock_jobs(job_ids: Iterable[int]) -> set[int]:
+    """Lock the jobs whose room is about to be used; those that others hold are passed over."""
+    keys = Rows("v", {"key": "bigint"}, ((key,) for key in sorted(set(job_ids))))
+    rows = fetch(
+        f"""
+        SELECT j.id FROM batch_jobs AS j WHERE j.id IN (SELECT v.key FROM {keys.sql})
+        {locked("FOR NO KEY UPDATE OF j SKIP LOCKED")}
+        """,
+        keys.params,
+    )
+    return {row[0] for row in rows}
+
+
+def read_jobs(
+    job_ids: Collection[int], now: datetime
+) -> tuple[dict[int, JobFacts], dict[int, Definition], set[int]]:
+    """Limits and definitions of locked jobs, and which of them wait for other jobs."""
+    keys = Rows("v", {"key": "bigint"}, ((key,) for key in job_ids))
+    rows = fetch(
+        f"""
+        SELECT j.id, j.status, j.max_concurrent_executions, j.overlap_policy,
+            (SELECT count(*) FROM job_executions AS r
+             WHERE r.job_id = j.id AND r.status = 'RUNNING'),
+            j.rate_limit_per_minute,
+            CASE WHEN j.rate_limit_per_minute IS NULL THEN 0 ELSE (
+                SELECT count(*) FROM batch_job_logs AS a
+                WHERE a.job_id = j.id AND a.started_at > %s) END,
+            EXISTS (SELECT 1 FROM job_dependencies AS d WHERE d.job_id = j.id),
+            j.uuid, j.job_name, j.handler, j.timezone, j.user_id, j.execution_type, j.payload,
+            j.metadata, j.api_endpoint, j.method, j.headers, j.timeout_ms, j.follow_redirects,
+            j.retry_policy, j.schedule_type, j.cron_expression
+        FROM batch_jobs AS j WHERE j.id IN (SELECT v.key FROM {keys.sql})
+        """,
+        [moment(now - MINUTE), *keys.params],
+    )
+    backoff = _in_backoff(job_ids, now)
+    tags = _tags_of(job_ids)
+    facts = {
+        row[0]: JobFacts(
+            id=row[0],
+            state=row[1],
+            max_concurrent=row[2],
+            overlap=row[3],
+            running=row[4],
+            in_backoff=backoff.get(row[0], ()),
+            rate=row[5],
+            started=row[6],
+            tags=tags.get(row[0], ()),
+        )
+        for row in rows
+    }
+    definitions = {row[0]: _define(row) for row in rows}
+    return facts, definitions, {row[0] for row in rows if row[7]}
+
+
+def _in_backoff(job_ids: Collection[int], now: datetime) -> dict[int, tuple[datetime, ...]]:
+    keys = Rows("v", {"key": "bigint"}, ((key,) for key in job_ids))
+    found: dict[int, tuple[datetime, ...]] = {}
+    rows = fetch(
+        f"""
+        SELECT e.job_id, e.scheduled_at FROM job_executions AS e
+        WHERE e.job_id IN (SELECT v.key FROM {keys.sql}) AND e.status IN {WAITING}
+            AND e.status = 'RETRYING' AND e.next_attempt_at > %s AND e.trigger = 'schedule'
+        """,
+        [*keys.params, moment(now)],
+    )
+    for job_id, value in rows:
+        at = read_moment(value)
+        assert at is not None
+        found[job_id] = (*found.get(job_id, ()), at)
+    return found
+
+
+def _tags_of(job_ids: Collection[int]) -> dict[int, tuple[UUID, ...]]:
+    keys = Rows("v", {"key": "bigint"}, ((key,) for key in job_ids))
+    found: dict[int, tuple[UUID, ...]] = {}
+    rows = fetch(
+        f"""
+        SELECT a.job_id, a.tag_id FROM job_tags AS t
+        JOIN job_tag_associations AS a ON a.tag_id = t.id
+        WHERE (t.max_concurrent IS NOT NULL OR t.rate_limit_per_minute IS NOT NULL)
+            AND a.job_id IN (SELECT v.key FROM {keys.sql})
+        """,
+        keys.params,
+    )
+    for job_id, tag in rows:
+        found[job_id] = (*found.get(job_id, ()), read_uuid(tag))
+    return found
+
+
+def read_tags(tags: Collection[UUID], now: datetime) -> dict[UUID, SharedFacts]:
+    """Limits of these tags and how much is used, under a lock of the tags' rows."""
+    if not tags:
+        return {}
+    keys = Rows("v", {"key": "uuid"}, ((key,) for key in sorted(tags)))
+    fetch(
+        f"""
+        SELECT t.id FROM job_tags AS t WHERE t.id IN (SELECT v.key FROM {keys.sql})
+        ORDER BY t.id {locked("FOR NO KEY UPDATE")}
+        """,
+        keys.params,
+    )
+    rows = fetch(
+        f"""
+        SELECT t.id, t.name, t.max_concurrent, t.rate_limit_per_minute,
+            (SELECT count(*) FROM job_executions AS r JOIN job_tag_associations AS a
+             ON a.job_id = r.job_id WHERE a.tag_id = t.id AND r.status = 'RUNNING'),
+            CASE WHEN t.rate_limit_per_minute IS NULL THEN 0 ELSE (
+                SELECT count(*) FROM batch_job_logs AS b JOIN job_tag_associations AS a
+                ON a.job_id = b.job_id WHERE a.tag_id = t.id AND b.started_at > %s) END
+        FROM job_tags AS t WHERE t.id IN (SELECT v.key FROM {keys.sql})
+        """,
+        [moment(now - MINUTE), *keys.params],
+    )
+    return {
+        read_uuid(row[0]): SharedFacts(
+            name=row[1], max_concurrent=row[2], rate=row[3], running=row[4], started=row[5]
+        )
+        for row in rows
+    }
+
+
+def read_queues(names: Collection[str], now: datetime) -> dict[str, SharedFacts]:
+    """Switches and limits of these queues and of `*`; counted limits under their rows' lock."""
+    keys = Rows("v", {"key": "text"}, ((key,) for key in sorted({*names, EVERYTHING})))
+    rows = fetch(
+        f"""
+        SELECT name, paused, max_concurrent, rate_limit_per_minute FROM queues
+        WHERE name IN (SELECT v.key FROM {keys.sql}) ORDER BY name
+        """,
+        keys.params,
+    )
+    counted = [row[0] for row in rows if row[2] is not None or row[3] is not None]
+    for name in counted:
+        fetch(f"SELECT name FROM queues WHERE name = %s {locked('FOR NO KEY UPDATE')}", [name])
+    return {
+        row[0]: SharedFacts(
+            name=row[0],
+            paused=bool(row[1]),
+            max_concurrent=row[2],
+            rate=row[3],
+            running=_running_in(row[0]) if row[0] in counted else 0,
+            started=_started_in(row[0], now) if row[3] is not None else 0,
+        )
+        for row in rows
+    }
+
+
+def _running_in(name: str) -> int:
+    where, params = ("", []) if name == EVERYTHING else ("AND queue = %s", [name])
+    sql = f"SELECT count(*) FROM job_executions WHERE status = 'RUNNING' {where}"
+    return int(fetch(sql, params)[0][0])
+
+
+def _started_in(name: str, now: datetime) -> int:
+    where, params = ("", []) if name == EVERYTHING else ("AND e.queue = %s", [name])
+    sql = f"""
+        SELECT count(*) FROM batch_job_logs AS a JOIN job_executions AS e ON e.id = a.execution_id
+        WHERE a.started_at > %s {where}
+        """
+    return int(fetch(sql, [moment(now - MINUTE), *params])[0][0])
+
+
+def read_batches(batches: Collection[UUID]) -> dict[UUID, int]:
+    """How many executions of each backfill run."""
+    if not batches:
+        return {}
+    keys = Rows("v", {"key": "uuid"}, ((key,) for key in batches))
+    rows = fetch(
+        f"""
+        SELECT e.batch, count(*) FROM job_executions AS e
+        WHERE e.status = 'RUNNING' AND e.batch IN (SELECT v.key FROM {keys.sql})
+        GROUP BY e.batch
+        """,
+        keys.params,
+    )
+    return {read_uuid(row[0]): row[1] for row in rows}
+
+
+def _define(row: tuple[Any, ...]) -> Definition:
+    stored = read_json(row[21])
+    problem = ""
+    try:
+        policy = read_policy(
+            stored,
+            family=row[22],
+            execution_type=row[13],
+            defaults=Defaults(
+                max_retries=settings.MAX_RETRY_ATTEMPTS, initial_delay_ms=settings.RETRY_DELAY_MS
+            ),
+        )
+    except ValueError as error:
+        policy, problem = RetryPolicy(max_retries=0), str(error)
+    name = registry.resolve(handler=row[10], api=row[16], name=row[9])
+    return Definition(
+        id=row[0],
+        uuid=read_uuid(row[8]),
+        name=row[9],
+        handler=name,
+        zone=row[11] or settings.SCHEDULER_TIMEZONE,
+        owner_id=read_uuid(row[12]) if row[12] else None,
+        execution_type=row[13],
+        payload=read_json(row[14]),
+        metadata=read_json(row[15]),
+        api=row[16],
+        method=row[17],
+        headers=read_json(row[18]),
+        timeout_ms=row[19] or registry.default_timeout_ms(name),
+        follow_redirects=bool(row[20]),
+        retry_policy=policy,
+        stored_policy=stored,
+        cron_expression=row[23] or "",
+        problem=problem,
+    )

@@ -1,0 +1,351 @@
+"""The loop: plan, claim, run, complete, keep house. The only part that knows its siblings."""
+
+from __future__ import annotations
+
+import logging
+import random
+import zlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import Error as DatabaseProblem
+from django.db import connection, transaction
+
+from executions import lifecycle
+from executions.engine import clock, completer, facts, heartbeat, planner, reaper
+from executions.engine.agenda import Timer, monotonic_of
+from executions.engine.bell import Bell
+from executions.engine.claimer import Claimer
+from executions.engine.completer import Report
+from executions.engine.config import EngineConfig
+from executions.engine.duty import Duty, duties
+from executions.engine.pool import Pool
+from executions.engine.runner import Active, Finished, Runner
+from executions.engine.watchdog import Watchdog
+from executions.rows import fetch
+
+log = logging.getLogger("scheduler.loop")
+
+DATABASE_LIMIT = 5.0  # seconds that one step of database work may take
+DUTY_LIMIT = 30.0
+SHORTEST_WAIT = 0.005
+WITHDRAW_AFTER = 1.0  # seconds a claim may wait for a slot before it is given back
+STOP_GRACE = 2.0
+
+
+class Engine:
+    """One process of the scheduler. `run()` ends after `stop()`; everything else is inside."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self.bell = Bell()
+        self.runner = Runner(config, ring=self.bell.ring)
+        self.claimer = Claimer(config=config)
+        self.watchdog = Watchdog(self.runner.watch)
+        self.processed = 0
+        self.stale_writes = 0
+        self._unwritten: list[Finished] = []
+        self._stopping = False
+        self._poll = Timer(every=config.poll)
+        self._plan = Timer(every=config.poll)
+        self._claim = Timer(every=config.poll)
+        self._renew = Timer(every=config.renew_every)
+        self._beat = Timer(every=config.heartbeat)
+        self._duties = [(entry, Timer(every=entry.every)) for entry in duties]
+        self._outside = Pool(2, name="duty")
+        self._complaint = Timer(every=timedelta(seconds=1))
+
+    # Life -----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Go round until told to stop, then drain: finish what runs, give the rest back."""
+        self._begin()
+        while not self._stopping:
+            self.bell.wait(self._guarded(self._pass))
+        self._drain()
+        self._leave()
+
+    def run_once(self) -> None:
+        """Plan and run what is due until nothing is, then drain."""
+        self._begin()
+        while not self._stopping:
+            wait = self._guarded(self._pass)
+            if self._is_idle():
+                break
+            self.bell.wait(min(wait, 0.05))
+        self._drain()
+        self._leave()
+
+    def stop(self) -> None:
+        """Ask the loop to end; safe to call from a signal handler."""
+        self._stopping = True
+        self.bell.ring()
+
+    def _begin(self) -> None:
+        self.watchdog.start()
+        while not self._stopping:
+            if self._guarded(self._register) == 0.0:
+                break
+            self.bell.wait(1.0)
+
+    def _register(self) -> float:
+        heartbeat.register(self.config, clock.now())
+        self._beat.done()
+        return 0.0
+
+    def _is_idle(self) -> bool:
+        busy = self.runner.active() or self._unwritten or self._found_work
+        return not busy
+
+    def _guarded(self, step: Callable[[], float]) -> float:
+        """Run one step; a database that fails costs a wait and one line a second, not the loop."""
+        try:
+            return step()
+        except DatabaseProblem as problem:
+            self._complain("the database does not answer: %s", problem)
+        except Exception:
+            if self._complaint.is_due():
+                self._complaint.done()
+                log.exception("a pass failed")
+        self._throw_connection_away()
+        self._found_work = True
+        for timer in (self._plan, self._claim, self._renew):
+            timer.at_once()
+        return random.uniform(0.1, 0.4)
+
+    def _complain(self, message: str, *details: object) -> None:
+        if self._complaint.is_due():
+            self._complaint.done()
+            log.error(message, *(str(detail).strip().partition("\n")[0] for detail in details))
+
+    @staticmethod
+    def _throw_connection_away() -> None:
+        try:
+            connection.close()
+        except Exception:
+            connection.connection = None
+
+    # One pass -------------------------------------------------------------------------------------
+
+    _found_work = False
+
+    def _pass(self) -> float:
+        """Every part that is due, each in its own short transaction; answers seconds to wait."""
+        self._found_work = False
+        with self.watchdog.limit(DATABASE_LIMIT):
+            read_at, now = clock.monotonic(), clock.now()
+            self._complete(now)
+        if self._renew.is_due():
+            with self.watchdog.limit(DATABASE_LIMIT):
+                self._renew_leases(now, read_at)
+        if self._poll.is_due():
+            self._poll.done()
+            with self.watchdog.limit(DATABASE_LIMIT):
+                self._look_around(now)
+        if self.config.plans and self._plan.is_due():
+            with self.watchdog.limit(DATABASE_LIMIT):
+                self._plan_due(now, read_at)
+        if self.config.works and self._claim.is_due() and self.runner.appetite > 0:
+            with self.watchdog.limit(DATABASE_LIMIT):
+                self._claim_due()
+        self._do_duties(now)
+        return self._wait()
+
+    def _wait(self) -> float:
+        timers = [self._poll, self._renew, self._beat, *(timer for _, timer in self._duties)]
+        if self.config.plans:
+            timers.append(self._plan)
+        if self.config.works and self.runner.appetite > 0:
+            timers.append(self._claim)
+        earliest = min(timer.at for timer in timers) - clock.monotonic()
+        return min(max(earliest, 0.0), self.config.poll.total_seconds())
+
+    # Complete -------------------------------------------------------------------------------------
+
+    def _complete(self, now: datetime) -> None:
+        self._unwritten += self.runner.collect()
+        while self._unwritten:
+            group = self._unwritten[: completer.MAX_GROUP]
+            done = completer.complete([_report(finished) for finished in group], now)
+            del self._unwritten[: len(group)]
+            self.processed += done.written
+            self.stale_writes += done.stale
+            self._claim.at_once()
+            self._found_work = True
+            if done.stale:
+                log.warning("stale_write", extra={"count": done.stale})
+
+    # Keep the leases ------------------------------------------------------------------------------
+
+    def _renew_leases(self, now: datetime, read_at: float) -> None:
+        active = self.runner.active()
+        with transaction.atomic():
+            owned = lifecycle.renew([one.claim for one in active], now=now, lease=self.config.lease)
+        for one in active:
+            if one.claim.token in owned:
+                one.confirmed = read_at
+            elif not one.ended:
+                self.stale_writes += 1
+                one.stop.ask("lost")
+                self.runner.abandon(one, "lost")
+        self._renew.done()
+
+    def _look_around(self, now: datetime) -> None:
+        """Every poll: what others asked of us, what our runs say, and whose lease ran out."""
+        active = self.runner.active()
+        for token, reason in lifecycle.asked_to_stop([one.claim for one in active]).items():
+            for one in active:
+                if one.claim.token == token:
+                    one.stop.ask("cancel", reason=reason)
+        self._show_progress(active)
+        self.runner.withdraw(WITHDRAW_AFTER)
+        reaper.reap(now, self.config.lease)
+        if self.config.plans:
+            while planner.adopt(now).more:
+                pass
+            self._plan.at_once()
+        self._claim.at_once()
+        if self._beat.is_due():
+            heartbeat.beat(
+                self.config,
+                now,
+                processed=self.processed,
+                figures={
+                    "busySlots": self.runner.pool.busy,
+                    "stuckSlots": self.runner.stuck,
+                    "staleWrites": self.stale_writes,
+                },
+            )
+            self._beat.done()
+
+    def _show_progress(self, active: list[Active]) -> None:
+        lines = [line for one in active for line in one.news()]
+        advances = self.runner.advances()
+        if lines or advances:
+            with transaction.atomic():
+                lifecycle.write_lines(lines)
+                lifecycle.report(advances)
+
+    # Plan and claim -------------------------------------------------------------------------------
+
+    def _plan_due(self, now: datetime, read_at: float) -> None:
+        done = planner.plan_due(now)
+        self._plan.done()
+        if done.rows:
+            self._found_work = True
+            self._claim.at_once()
+        if done.more:
+            self._plan.at_once()
+            return
+        due_at = planner.next_due()
+        if due_at is not None:
+            at = monotonic_of(due_at, now=now, read_at=read_at)
+            patience = SHORTEST_WAIT if done.jobs else self.config.poll.total_seconds() / 4
+            self._plan.no_later_than(max(at, read_at + patience) if at <= read_at else at)
+
+    def _claim_due(self) -> None:
+        read_at, now = clock.monotonic(), clock.now()
+        wanted = self.runner.appetite
+        found = self.claimer.claim(now, slots=wanted, confirmed=read_at)
+        self._claim.done()
+        for assignment in found.assignments:
+            self.runner.submit(assignment)
+        if found.assignments:
+            self._found_work = True
+        if len(found.assignments) >= wanted or found.contended:
+            self._claim.no_later_than(read_at + SHORTEST_WAIT)
+            return
+        due_at = facts.next_attempt(now)
+        if due_at is not None:
+            self._claim.no_later_than(monotonic_of(due_at, now=now, read_at=read_at))
+
+    # Duties ---------------------------------------------------------------------------------------
+
+    def _do_duties(self, now: datetime) -> None:
+        for entry, timer in self._duties:
+            if not timer.is_due():
+                continue
+            timer.done()
+            if entry.outside:
+                self._outside.submit(lambda entry=entry: self._do_outside(entry))  # type: ignore[misc]
+            else:
+                with self.watchdog.limit(DUTY_LIMIT):
+                    do_duty(entry, now)
+
+    def _do_outside(self, entry: Duty) -> None:
+        try:
+            entry.step(clock.now())
+        except Exception:
+            log.exception("duty %s failed", entry.name)
+        finally:
+            connection.close()
+
+    # The end --------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Finish what runs within the time for it, then give the rest back."""
+        self.runner.draining = True
+        ends_at = clock.monotonic() + self.config.shutdown.total_seconds()
+        asked = False
+        while self.runner.active() or self._unwritten or self.runner.has_finished:
+            left = ends_at - clock.monotonic()
+            if left <= 0 and not asked:
+                asked = True
+                for one in self.runner.active():
+                    one.stop.ask("shutdown")
+            if left <= -STOP_GRACE:
+                for one in self.runner.active():
+                    self.runner.abandon(one, "shutdown")
+            if left <= -2 * STOP_GRACE:
+                break
+            self._guarded(self._drain_pass)
+            self.bell.wait(0.1)
+
+    def _drain_pass(self) -> float:
+        with self.watchdog.limit(DATABASE_LIMIT):
+            read_at, now = clock.monotonic(), clock.now()
+            self._complete(now)
+            if self._renew.is_due():
+                self._renew_leases(now, read_at)
+        return 0.0
+
+    def _leave(self) -> None:
+        def leave() -> float:
+            heartbeat.leave(self.config, clock.now(), processed=self.processed)
+            return 0.0
+
+        self._guarded(leave)
+        self.watchdog.stop()
+        self.runner.pool.close()
+        self._outside.close()
+
+
+def do_duty(entry: Duty, now: datetime) -> None:
+    """Do one duty's step unless another process is at it; its failure is its own."""
+    try:
+        with transaction.atomic():
+            if entry.local or _may(entry):
+                entry.step(now)
+    except DatabaseProblem:
+        if not connection.is_usable():
+            raise
+        log.exception("duty %s failed", entry.name)
+    except Exception:
+        log.exception("duty %s failed", entry.name)
+
+
+def _may(entry: Duty) -> bool:
+    if connection.vendor != "postgresql":
+        return True
+    key = zlib.crc32(entry.name.encode())
+    return bool(fetch("SELECT pg_try_advisory_xact_lock(%s)", [key])[0][0])
+
+
+def _report(finished: Finished) -> Report:
+    active = finished.active
+    return Report(
+        assignment=active.assignment,
+        outcome=finished.outcome,
+        said=active.last_words(),
+        start_shown=active.start_shown,
+    )

@@ -1,0 +1,270 @@
+"""Writes due occurrences to the ledger and moves the jobs' cursors, in one short transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from executions import lifecycle
+from executions.chart import RUNNING, SKIPPED
+from executions.engine.config import PLAN_BATCH
+from executions.engine.planning import Due, JobPlan, plan_job
+from executions.lifecycle import Planned
+from executions.rows import Rows, fetch, locked, moment, read_uuid, write
+from jobs import audit, registry, schedules, versions
+from jobs.models import AuditAction, Job, OverlapPolicy, ScheduleType
+from jobs.timing import Calendar, backlog
+
+log = logging.getLogger("scheduler.planner")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What one pass came to: jobs looked at, rows written, and whether a full batch waits on."""
+
+    jobs: int = 0
+    rows: int = 0
+    more: bool = False
+
+
+def plan_due(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
+    """Plan jobs whose next fire time has come, the longest due first, at most one batch.
+
+    1. Lock due jobs; those that somebody else works on are passed over.
+    2. Judge their fire times (`planning`), each job by itself: one whose schedule cannot be
+       read is put aside with the reason, the others go on.
+    3. Insert the occurrences; those that stand in the ledger already are left alone.
+    4. Move the cursors.
+    """
+    with transaction.atomic():
+        jobs = _lock(Job.objects.due(now).order_by("next_run_at", "id"), limit)
+        if not jobs:
+            return Pass()
+        plans = _judge(jobs, now)
+        rows = [row for plan in plans.values() for row in plan.rows]
+        written = lifecycle.plan(rows, now)
+        _move_cursors(plans)
+        _replace_older([job for job in jobs if job.overlap_policy == OverlapPolicy.REPLACE], rows, now)
+        moved = sum(bool(plans[job.id].rows) for job in jobs if job.id in plans)
+    return Pass(jobs=moved, rows=len(written), more=len(jobs) >= limit and moved > 0)
+
+
+def _lock(jobs: QuerySet[Job], limit: int) -> list[Job]:
+    if connection.features.has_select_for_update_skip_locked:
+        jobs = jobs.select_for_update(skip_locked=True, no_key=True, of=("self",))
+    return list(jobs[:limit])
+
+
+def _judge(jobs: Sequence[Job], now: datetime) -> dict[int, JobPlan]:
+    calendars = schedules.days_of({job.calendar_id for job in jobs if job.calendar_id})
+    ids = [job.id for job in jobs]
+    waiting = count_scheduled(ids, lifecycle.WAITING_STATES)
+    running = count_scheduled(
+        [job.id for job in jobs if job.overlap_policy == OverlapPolicy.SKIP], (RUNNING,)
+    )
+    plans: dict[int, JobPlan] = {}
+    for job in jobs:
+        try:
+            due = _due(job, calendars, waiting.get(job.id, 0), running.get(job.id, 0))
+            plans[job.id] = plan_job(due, now)
+        except (ValueError, OverflowError) as error:
+            put_aside(job, str(error))
+    return plans
+
+
+def _due(job: Job, calendars: dict[str, Calendar], waiting: int, running: int) -> Due:
+    assert job.next_run_at is not None
+    return Due(
+        job_id=job.id,
+        schedule=schedules.read(job, calendars),
+        cursor=job.next_run_at,
+        catch_up=job.catch_up,
+        grace=timedelta(seconds=job.misfire_grace_seconds),
+        overlap=job.overlap_policy,
+        max_concurrent=job.max_concurrent_executions,
+        jitter_seconds=job.jitter_seconds,
+        start_delay=start_delay(job),
+        priority=job.priority,
+        queue=job.queue,
+        waiting=waiting,
+        unfinished=waiting + running,
+    )
+
+
+def start_delay(job: Job) -> timedelta:
+    """How long after its fire time an execution becomes due: a ping is awaited for its time-out."""
+    handler = registry.resolve(handler=job.handler, api=job.api_endpoint, name=job.name)
+    if handler != "ping":
+        return timedelta(0)
+    return timedelta(milliseconds=job.timeout_ms or registry.default_timeout_ms(handler))
+
+
+def count_scheduled(job_ids: Sequence[int], states: Sequence[str]) -> dict[int, int]:
+    """How many scheduled executions of these jobs are in these (unfinished) states."""
+    if not job_ids:
+        return {}
+    keys = Rows("v", {"key": "bigint"}, ((key,) for key in job_ids))
+    words = ", ".join(f"'{state}'" for state in states)
+    rows = fetch(
+        f"""
+        SELECT e.job_id, count(*) FROM job_executions AS e
+        WHERE e.job_id IN (SELECT v.key FROM {keys.sql}) AND e.status IN ({words})
+            AND e.trigger = 'schedule'
+        GROUP BY e.job_id
+        """,
+        keys.params,
+    )
+    return dict(rows)
+
+
+def put_aside(job: Job, reason: str) -> None:
+    """A job that cannot be planned says why, and is looked at again when it is edited."""
+    log.error("schedule of job %s cannot be read: %s", job.name, reason, extra={"jobId": str(job.uuid)})
+    changed = schedules.point(job, None) | {"schedule_error": reason, "error_message": reason}
+    Job.objects.filter(id=job.id).update(**changed)
+
+
+def _move_cursors(plans: dict[int, JobPlan]) -> None:
+    values = Rows(
+        "v",
+        {"key": "bigint", "next_run_at": "timestamptz"},
+        ((job_id, plan.next_run_at) for job_id, plan in sorted(plans.items())),
+    )
+    write(
+        f"""
+        UPDATE batch_jobs AS j
+        SET next_run_at = v.next_run_at, exhausted = (v.next_run_at IS NULL)
+        FROM {values.sql} WHERE j.id = v.key
+        """,
+        values.params,
+    )
+
+
+def _replace_older(jobs: Sequence[Job], rows: Sequence[Planned], now: datetime) -> None:
+    """overlapPolicy replace: the newest occurrence ends the older unfinished ones of its job."""
+    newest = {row.job_id: row.scheduled_at for row in rows if row.status != SKIPPED}
+    for job in jobs:
+        if job.id not in newest:
+            continue
+        older = fetch(
+            f"""
+            SELECT e.id, e.status FROM job_executions AS e
+            WHERE e.job_id = %s AND e.trigger = 'schedule' AND e.scheduled_at < %s
+                AND e.status IN ('PENDING', 'RETRYING', 'RUNNING')
+            ORDER BY e.id {locked("FOR UPDATE")}
+            """,
+            [job.id, moment(newest[job.id])],
+        )
+        if len(older) < job.max_concurrent_executions:
+            continue
+        ids = [read_uuid(key) for key, _ in older]
+        lifecycle.cancel(ids, reason="replaced", now=now)
+        lifecycle.ask_to_stop(ids, reason="replaced")
+
+
+def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
+    """Plan jobs that SQL inserted or edited, at most one batch.
+
+    A new row keeps the next_run_at that SQL gave it, or gets the next one of its schedule. An
+    edited one is planned anew from now: what the old schedule still owed is answered for as
+    SKIPPED `rescheduled`, what waits is cancelled so, and the edit is kept as a version.
+    """
+    with transaction.atomic():
+        jobs = _lock(Job.objects.to_replan().order_by("id"), limit)
+        calendars = schedules.days_of({job.calendar_id for job in jobs if job.calendar_id})
+        new = [job for job in jobs if schedules.is_new(job)]
+        versions.record_first(new, by=audit.SQL, now=now)
+        ready: list[Job] = []
+        for job in jobs:
+            try:
+                _adopt(job, calendars, now, edited=job not in new)
+            except (ValueError, OverflowError) as error:
+                put_aside(job, str(error))
+            else:
+                ready.append(job)
+        if ready:
+            Job.objects.bulk_update(ready, _ADOPTED, batch_size=200)
+    return Pass(jobs=len(jobs), more=len(jobs) >= limit)
+
+
+_ADOPTED = [*schedules.point(Job(), None), "version", "scheduled_at", "updated_at", "error_message"]
+
+
+def _adopt(job: Job, calendars: dict[str, Calendar], now: datetime, *, edited: bool) -> None:
+    if job.schedule_type != ScheduleType.CRON and job.scheduled_at is None:
+        job.scheduled_at = now
+    if job.schedule_error is not None:
+        job.error_message = None
+    schedule = schedules.read(job, calendars)
+    cursor = job.next_run_at
+    if edited:
+        changes = _differences(job)
+        if changes:
+            answer_for_unplanned(job, calendars, now)
+            lifecycle.cancel_waiting(job.id, reason="rescheduled", trigger="schedule", now=now)
+            job.version += 1
+            versions.record(job, by=audit.SQL, now=now)
+            audit.write(AuditAction.UPDATED, by=audit.SQL, job=job, changes=changes)
+        cursor = None
+    schedules.point(job, cursor or schedules.first_run(schedule, now))
+    job.updated_at = now
+
+
+def _differences(job: Job) -> dict[str, Any]:
+    pairs = {
+        name: (getattr(job, f"planned_{name}"), getattr(job, name)) for name in schedules.SCHEDULE_COLUMNS
+    }
+    return {name: {"old": _text(old), "new": _text(new)} for name, (old, new) in pairs.items() if old != new}
+
+
+def _text(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def answer_for_unplanned(
+    job: Job, calendars: dict[str, Calendar] | None, until: datetime, *, reason: str = "rescheduled"
+) -> int:
+    """One SKIPPED row for the fire times that the planned schedule names from the cursor to `until`.
+
+    For an edit, a reschedule or a resume: nothing that was promised is left without an answer.
+    Answers how many fire times the row stands for.
+    """
+    cursor = job.next_run_at
+    if cursor is None or cursor > until:
+        return 0
+    count, last = 1, cursor
+    try:
+        missed = backlog(schedules.read(job, calendars, planned=True), cursor, until, newest=1)
+    except ValueError:
+        missed = None
+    if missed is not None and missed.last is not None:
+        count, last = missed.count + 1, missed.last.at
+    row = Planned(
+        job_id=job.id,
+        scheduled_at=cursor,
+        status=SKIPPED,
+        reason=reason,
+        priority=job.priority,
+        queue=job.queue,
+        skipped_until=last if count > 1 else None,
+        skipped_count=count if count > 1 else None,
+    )
+    lifecycle.plan([row], until)
+    return count
+
+
+def next_due() -> datetime | None:
+    """The earliest fire time that any active job waits for."""
+    earliest = (
+        Job.objects.filter(state="active", next_run_at__isnull=False)
+        .order_by("next_run_at")
+        .values_list("next_run_at", flat=True)
+        .first()
+    )
+    return earliest

@@ -1,0 +1,44 @@
+"""Ends attempts whose lease ran out: their worker died, or lost the database."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from executions import lifecycle
+from executions.lifecycle import Ending, Expired
+from executions.retry import CRASH_RECOVERIES
+
+log = logging.getLogger("scheduler.reaper")
+
+BATCH = 500
+
+
+def reap(now: datetime, lease: timedelta) -> int:
+    """Rescue what was lost, at most one batch; answers how many.
+
+    Lost is: RUNNING with a lease that ended by the database's clock, or one so far ahead that
+    the clock must have been set back. ATLEAST_ONCE goes on at once, up to three times, apart
+    from its retries; ATMOST_ONCE is never called again.
+    """
+    with transaction.atomic():
+        lost = lifecycle.expired(now, lease, limit=BATCH)
+        if lost:
+            lifecycle.finish([_judge(entry, now) for entry in lost], now)
+    for entry in lost:
+        log.warning(
+            "worker lost",
+            extra={"executionId": str(entry.claim.execution_id), "attempt": entry.claim.attempt},
+        )
+    return len(lost)
+
+
+def _judge(entry: Expired, now: datetime) -> Ending:
+    if entry.cancel_requested:
+        return lifecycle.stop(
+            entry.claim, reason=entry.cancel_reason or "operator", message="worker lost", lost=1
+        )
+    again = entry.execution_type == "ATLEAST_ONCE" and entry.lost_count < CRASH_RECOVERIES
+    return lifecycle.rescue(entry.claim, again=again, now=now, policy=entry.retry_policy)

@@ -1,0 +1,438 @@
+"""Calls handlers in the pool and sorts what comes of it; knows nothing of planning or claiming."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connections, transaction
+
+from executions import lifecycle
+from executions.engine import clock, isolation
+from executions.engine.assignment import Assignment
+from executions.engine.config import MAX_PREFETCH, PREFETCH_HORIZON, EngineConfig
+from executions.engine.outcome import Outcome
+from executions.engine.pool import Pool
+from executions.lifecycle import Advance, Claim, LogLine
+from jobs import registry
+from jobs.contract import JobInfo, Progress, Result, Run, Stopped
+
+log = logging.getLogger("scheduler.runner")
+
+MAX_LINES = 1000
+TIMEOUT_GRACE = 2.0  # seconds a timed-out handler has to notice before its attempt is ended
+
+
+class Lines:
+    """What a handler logs: kept with the execution, at most MAX_LINES an attempt."""
+
+    def __init__(self, execution_id: UUID, attempt: int, started_at: datetime) -> None:
+        self._execution_id = execution_id
+        self._attempt = attempt
+        self._started_at = started_at
+        self._started = clock.monotonic()
+        self._count = 0
+        self._lines: deque[LogLine] = deque()
+
+    def debug(self, message: str, **metadata: Any) -> None:
+        self._write("DEBUG", message, metadata)
+
+    def info(self, message: str, **metadata: Any) -> None:
+        self._write("INFO", message, metadata)
+
+    def warning(self, message: str, **metadata: Any) -> None:
+        self._write("WARN", message, metadata)
+
+    def error(self, message: str, **metadata: Any) -> None:
+        self._write("ERROR", message, metadata)
+
+    def _write(self, level: str, message: str, metadata: dict[str, Any]) -> None:
+        self._count += 1
+        if self._count > MAX_LINES:
+            return
+        if self._count == MAX_LINES:
+            level, message, metadata = "WARN", "further lines of this attempt are not kept", {}
+        self.write(level, message, metadata)
+
+    def write(self, level: str, message: str, metadata: dict[str, Any]) -> None:
+        """Keep one line, its time counted from the attempt's start on the database's clock."""
+        at = self._started_at + timedelta(seconds=clock.monotonic() - self._started)
+        self._lines.append(
+            LogLine(
+                execution_id=self._execution_id,
+                at=at,
+                level=level,
+                message=message,
+                metadata={"attempt": self._attempt} | metadata,
+            )
+        )
+
+    def start(self) -> LogLine:
+        """The line that opens an attempt's log."""
+        return LogLine(
+            execution_id=self._execution_id,
+            at=self._started_at,
+            level="INFO",
+            message="Job execution started",
+            metadata={"attempt": self._attempt},
+        )
+
+    def drain(self) -> tuple[LogLine, ...]:
+        """The lines since the last drain."""
+        taken: list[LogLine] = []
+        while self._lines:
+            taken.append(self._lines.popleft())
+        return tuple(taken)
+
+
+class StopSignal(threading.Event):
+    """The event behind `run.should_stop()`: knows why it was set and whether the handler saw it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cause = ""
+        self.cancel_reason = "operator"
+        self.noticed = False
+
+    def ask(self, cause: str, *, reason: str = "operator") -> None:
+        """Ask to stop; the first cause counts, but a lost lease overrules every other."""
+        if not self.cause or cause == "lost":
+            self.cause, self.cancel_reason = cause, reason
+        self.set()
+
+    def is_set(self) -> bool:
+        """Whether the run shall stop; asking counts as having noticed."""
+        if super().is_set():
+            self.noticed = True
+            return True
+        return False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until asked to stop or the time (seconds) is over; waking for it is noticing."""
+        woken = super().wait(timeout)
+        self.noticed = self.noticed or woken
+        return woken
+
+    def asked(self) -> bool:
+        """Whether it was set, without counting as noticed."""
+        return super().is_set()
+
+
+@dataclass(kw_only=True)
+class Active:
+    """One claimed attempt from the claim to its end."""
+
+    assignment: Assignment
+    confirmed: float
+    lines: Lines
+    submitted: float
+    stop: StopSignal = field(default_factory=StopSignal)
+    started: float | None = None
+    progress: Progress | None = None
+    reported: Progress | None = None
+    ended: bool = False
+    start_shown: bool = False
+    kept: tuple[LogLine, ...] | None = None
+
+    @property
+    def claim(self) -> Claim:
+        return self.assignment.claim
+
+    @property
+    def deadline(self) -> float | None:
+        """The monotonic moment at which the attempt has used up its time."""
+        if self.started is None:
+            return None
+        return self.started + self.assignment.job.timeout_ms / 1000
+
+    def news(self) -> tuple[LogLine, ...]:
+        """What to show of a running attempt since the last look, its start first."""
+        if self.started is None or self.ended:
+            return ()
+        lines = self.lines.drain()
+        if not self.start_shown:
+            self.start_shown = True
+            return (self.lines.start(), *lines)
+        return lines
+
+    def last_words(self) -> tuple[LogLine, ...]:
+        """The lines not shown yet, the same however often the end is written."""
+        if self.kept is None:
+            self.kept = self.lines.drain()
+        return self.kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """An attempt whose call ended, for the completer."""
+
+    active: Active
+    outcome: Outcome
+
+
+class Runner:
+    """Runs what was claimed; collects what has finished.
+
+    Thread-safe: the loop submits, collects and looks; slots run.
+    """
+
+    def __init__(self, config: EngineConfig, *, ring: Callable[[], None]) -> None:
+        self._config = config
+        self._ring = ring
+        self.pool = Pool(config.concurrency, name="slot")
+        self._lock = threading.Lock()
+        self._active: dict[UUID, Active] = {}
+        self._finished: deque[Finished] = deque()
+        self._durations: dict[str, tuple[float, float]] = {}
+        self.draining = False
+
+    # the loop's side ------------------------------------------------------------------------------
+
+    def submit(self, assignment: Assignment) -> None:
+        """Queue a claimed attempt for the next free slot."""
+        claim = assignment.claim
+        active = Active(
+            assignment=assignment,
+            confirmed=assignment.confirmed,
+            lines=Lines(claim.execution_id, claim.attempt, assignment.started_at),
+            submitted=clock.monotonic(),
+        )
+        with self._lock:
+            self._active[claim.token] = active
+        self.pool.submit(lambda: self._serve(active))
+
+    def collect(self) -> list[Finished]:
+        """What finished since the last call."""
+        taken: list[Finished] = []
+        while self._finished:
+            taken.append(self._finished.popleft())
+        return taken
+
+    def active(self) -> list[Active]:
+        """All that is claimed and has not ended."""
+        with self._lock:
+            return list(self._active.values())
+
+    @property
+    def stuck(self) -> int:
+        """Slots held by handlers whose attempts ended without them."""
+        return max(0, self.pool.busy - sum(one.started is not None for one in self.active()))
+
+    @property
+    def appetite(self) -> int:
+        """How many to claim: the free slots, and what will start within about 100 ms."""
+        claimed = self.pool.busy + self.pool.queued
+        horizon = self._horizon()
+        return max(0, self.pool.size + horizon - claimed)
+
+    def _horizon(self) -> int:
+        recent = [spent for spent, at in self._durations.values() if clock.monotonic() - at < 2.0]
+        if not recent or max(recent) > PREFETCH_HORIZON:
+            return 0
+        return min(MAX_PREFETCH, int(self.pool.size * PREFETCH_HORIZON / max(max(recent), 1e-5)))
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether something finished that was not collected yet."""
+        return bool(self._finished)
+
+    def withdraw(self, after: float) -> None:
+        """Give back what has waited this many seconds for a slot: another process may be free."""
+        at = clock.monotonic()
+        for active in self.active():
+            if active.started is None and at - active.submitted > after:
+                self._end(active, Outcome(called=False))
+
+    def abandon(self, active: Active, cause: str) -> None:
+        """End an attempt without its handler, which may never return; its slot stays visible."""
+        self._end(active, Outcome(stopped_for=cause, duration_ms=_since(active)))
+
+    def watch(self) -> None:
+        """Ask what has used up its time to stop, and end what does not listen.
+
+        A claim whose lease was not confirmed in time is stopped before the lease ends, so
+        that another worker never runs beside it.
+        """
+        at = clock.monotonic()
+        limit = (self._config.lease - self._config.margin).total_seconds()
+        for active in self.active():
+            if at - active.confirmed > limit:
+                active.stop.ask("lost")
+                self.abandon(active, "lost")
+            elif active.deadline is not None and at > active.deadline:
+                active.stop.ask("timeout")
+                if at > active.deadline + TIMEOUT_GRACE and active.stop.cause == "timeout":
+                    self.abandon(active, "timeout")
+
+    def advances(self) -> list[Advance]:
+        """Progress that was said since the last look."""
+        changed = [
+            one for one in self.active() if one.progress is not None and one.progress is not one.reported
+        ]
+        for one in changed:
+            one.reported = one.progress
+        return [
+            Advance(claim=one.claim, processed=one.progress.processed, total=one.progress.total)
+            for one in changed
+            if one.progress is not None
+        ]
+
+    # the slots' side ------------------------------------------------------------------------------
+
+    def _serve(self, active: Active) -> None:
+        try:
+            outcome = self._attempt(active)
+        finally:
+            if active.started is not None:
+                close_connection()
+        self._end(active, outcome)
+
+    def _attempt(self, active: Active) -> Outcome:
+        if self.draining and not active.ended:
+            return Outcome(called=False)
+        if active.ended or not self._is_fresh(active):
+            active.stop.ask("lost")
+            return Outcome(stopped_for="lost", called=False)
+        if active.stop.asked():
+            return Outcome(
+                called=False,
+                stopped_for=active.stop.cause,
+                cancel_reason=active.stop.cancel_reason,
+            )
+        active.started = clock.monotonic()
+        outcome = call(active)
+        self._remember(active.assignment.job.handler, active.started)
+        return outcome
+
+    def _is_fresh(self, active: Active) -> bool:
+        """Call only on a lease confirmed less than a tenth of it ago; else confirm it first."""
+        before = clock.monotonic()
+        if before - active.confirmed < self._config.fresh.total_seconds():
+            return True
+        try:
+            with transaction.atomic():
+                owned = lifecycle.renew([active.claim], now=clock.now(), lease=self._config.lease)
+        except Exception:
+            log.warning("the lease could not be confirmed before the call", exc_info=True)
+            return False
+        finally:
+            close_connection()
+        active.confirmed = before
+        return active.claim.token in owned
+
+    def _remember(self, handler: str, started: float) -> None:
+        at = clock.monotonic()
+        before, _ = self._durations.get(handler, (at - started, at))
+        self._durations[handler] = (before * 0.8 + (at - started) * 0.2, at)
+
+    def _end(self, active: Active, outcome: Outcome) -> None:
+        with self._lock:
+            if active.ended:
+                return
+            active.ended = True
+            self._active.pop(active.claim.token, None)
+        self._finished.append(Finished(active=active, outcome=outcome))
+        self._ring()
+
+
+def _since(active: Active) -> int:
+    return 0 if active.started is None else int((clock.monotonic() - active.started) * 1000)
+
+
+def close_connection() -> None:
+    """Give this thread's database connection back, if it used one (broken ones are thrown away)."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and not connection.in_atomic_block:
+            connection.close()
+
+
+def call(active: Active) -> Outcome:
+    """Call the handler of one attempt; any way it ends becomes an outcome."""
+    result: Any = None
+    error: BaseException | None = None
+    try:
+        result = _call(active)
+        result = Result() if result is None else result
+    except (Exception, SystemExit) as raised:  # noqa: BLE001 - the one place where any error ends
+        error = raised
+    stop = active.stop
+    asked = stop.noticed or (stop.cause == "lost") or isinstance(error, Stopped)
+    if stop.cause == "timeout":
+        asked = asked or error is not None
+    return Outcome(
+        result=result,
+        error=error,
+        stopped_for=stop.cause if stop.asked() and asked else "",
+        cancel_reason=stop.cancel_reason,
+        duration_ms=_since(active),
+    )
+
+
+def _call(active: Active) -> Result | None:
+    assignment = active.assignment
+    if assignment.job.problem:
+        raise ValueError(assignment.job.problem)
+    handler = registry.handlers.get(assignment.job.handler)
+    payload = assignment.job.payload if assignment.payload is None else assignment.payload
+    params = handler.read_params(payload if isinstance(payload, dict) else {})
+    run = make_run(active, params)
+    if handler.isolation == "process":
+        return isolation.call(handler.name, run, payload)
+    return handler.function(run)
+
+
+def make_run(active: Active, params: Any) -> Run:
+    """The attempt as its handler sees it."""
+    assignment = active.assignment
+    job = assignment.job
+    processed, success, failure = assignment.committed
+
+    def report(progress: Progress) -> None:
+        active.progress = progress
+
+    def save(progress: Progress) -> None:
+        kept = lifecycle.checkpoint(
+            assignment.claim,
+            processed=progress.processed,
+            success=progress.success,
+            failure=progress.failure,
+        )
+        if not kept:
+            active.stop.ask("lost")
+            raise Stopped("the claim is not ours any more")
+        active.progress = progress
+
+    return Run(
+        id=assignment.claim.execution_id,
+        scheduled_at=assignment.scheduled_at,
+        attempt=assignment.claim.attempt,
+        params=params,
+        trigger=assignment.trigger,
+        job=JobInfo(
+            key=job.id,
+            id=job.uuid,
+            name=job.name,
+            zone=job.zone,
+            owner_id=job.owner_id,
+            timeout_ms=job.timeout_ms,
+            api=job.api,
+            method=job.method,
+            headers=job.headers or {},
+            payload=job.payload,
+            metadata=job.metadata,
+            follow_redirects=job.follow_redirects,
+            do_not_retry_on=job.retry_policy.do_not_retry_on,
+        ),
+        log=active.lines,
+        deadline=active.deadline,
+        stop=active.stop,
+        report=report,
+        save=save,
+        committed=Progress(processed=processed, success=success, failure=failure),
+    )

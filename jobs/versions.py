@@ -1,0 +1,88 @@
+"""What a job was, version by version: explain judges the past by them, rollback goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from jobs.models import Job, JobVersion
+
+# What a person or a program defines. State and results are no part of it.
+DEFINITION = (
+    "name",
+    "description",
+    "schedule_type",
+    "execution_type",
+    "cron_expression",
+    "recurrence_pattern",
+    "timezone",
+    "scheduled_at",
+    "start_at",
+    "end_at",
+    "calendar_id",
+    "business_day_shift",
+    "api_endpoint",
+    "method",
+    "headers",
+    "payload",
+    "metadata",
+    "handler",
+    "timeout_ms",
+    "follow_redirects",
+    "retry_policy",
+    "max_concurrent_executions",
+    "rate_limit_per_minute",
+    "priority",
+    "queue",
+    "catch_up",
+    "misfire_grace_seconds",
+    "overlap_policy",
+    "jitter_seconds",
+    "dependency_mode",
+    "dependency_wait_seconds",
+)
+MOMENTS = ("scheduled_at", "start_at", "end_at")
+
+
+def definition(job: Job) -> dict[str, Any]:
+    """The job's definition as JSON values; times as ISO 8601 text, secrets as they are stored."""
+    values = {name: getattr(job, name) for name in DEFINITION}
+    for name in MOMENTS:
+        if values[name] is not None:
+            values[name] = values[name].isoformat()
+    return values
+
+
+def restore(version: JobVersion) -> dict[str, Any]:
+    """The columns of that version as Python values, ready to be set on a job."""
+    values = {name: version.definition.get(name) for name in DEFINITION}
+    for name in MOMENTS:
+        if values[name] is not None:
+            values[name] = datetime.fromisoformat(values[name])
+    return values
+
+
+def record(job: Job, *, by: str, now: datetime) -> None:
+    """Close the version in force and open the job's present number with its present definition."""
+    JobVersion.objects.filter(job=job, valid_to=None).update(valid_to=now)
+    JobVersion.objects.create(
+        job=job, version=job.version, definition=definition(job), valid_from=now, changed_by=by
+    )
+
+
+def record_first(jobs: Sequence[Job], *, by: str, now: datetime) -> None:
+    """Open the first version of jobs that have none, valid from their creation."""
+    JobVersion.objects.bulk_create(
+        [
+            JobVersion(
+                job=job,
+                version=job.version,
+                definition=definition(job),
+                valid_from=min(job.created_at, now),
+                changed_by=job.created_by or by,
+            )
+            for job in jobs
+        ],
+        ignore_conflicts=True,
+    )
