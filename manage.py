@@ -8,6 +8,8 @@ import sys
 def main() -> None:
     """Run the command named by the arguments."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_site.settings")
+    if sys.argv[1:2] == ["demo"]:  # open to its own machine; whatever is set by hand still wins
+        os.environ.setdefault("SETTINGS_PROFILE", "demo")
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -28,6 +28,12 @@ TRUE, FALSE = {"true", "1", "yes", "on", "y"}, {"false", "0", "no", "off", "n"}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)", re.ASCII)
 RATE = re.compile(r"(\d{1,9})/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
+# Defaults for a place, below everything that is set. SETTINGS_PROFILE names one.
+PROFILES: Mapping[str, Mapping[str, str]] = {
+    "": {},
+    "development": {"APP_ENV": "development"},
+    "demo": {"APP_ENV": "development", "AUTH_MODE": "optional"},
+}
 HOST = re.compile(r"(\*|\[[0-9a-f:.]+\]|\.?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)", re.IGNORECASE)
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 ENV_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
@@ -243,10 +249,17 @@ class Environment:
 
 
 def read(environment: Mapping[str, str], *, root: Path, file: str | None = ".env") -> Environment:
-    """The environment over the `.env` file in `root`: what is set and not empty there wins."""
-    values = read_file(root / file) if file else {}
-    values.update({name: value for name, value in environment.items() if value})
-    return Environment(values, root=root)
+    """The environment over the `.env` file in `root` over the profile: what is set and not empty wins."""
+    written = read_file(root / file) if file else {}
+    given = {name: value for layer in (written, environment) for name, value in layer.items() if value}
+    profile = environment.get("SETTINGS_PROFILE", "")
+    values = {**PROFILES.get(profile, {}), **given}
+    if "NODE_ENV" in given and "APP_ENV" not in given:
+        values.pop("APP_ENV", None)  # the place is named, by its other name
+    found = Environment(values, root=root)
+    if profile not in PROFILES:
+        found.refuse("SETTINGS_PROFILE", f"must be one of {', '.join(filter(None, PROFILES))}")
+    return found
 
 
 def read_file(path: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -231,6 +232,23 @@ def test_a_dollar_sign_in_a_password_is_no_reference(tmp_path: Path) -> None:
     assert environment.read({"HOME": "/home/x"}, root=tmp_path).text("DB_PASS") == "$ecret"
 
 
+def test_a_profile_lies_below_everything_that_is_set(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("AUTH_MODE=required\n")
+    found = environment.read({"SETTINGS_PROFILE": "demo"}, root=tmp_path)
+
+    assert (found.text("APP_ENV"), found.text("AUTH_MODE")) == ("development", "required")
+
+
+def test_a_profile_does_not_hide_the_other_name_of_app_env(tmp_path: Path) -> None:
+    found = environment.read({"SETTINGS_PROFILE": "demo", "NODE_ENV": "production"}, root=tmp_path)
+
+    assert found.choice("APP_ENV", "test", ("production", "development"), "NODE_ENV") == "production"
+
+
+def test_an_unknown_profile_is_refused(tmp_path: Path) -> None:
+    assert "SETTINGS_PROFILE" in environment.read({"SETTINGS_PROFILE": "x"}, root=tmp_path).problems
+
+
 def start(*command: str, **values: str) -> subprocess.CompletedProcess[str]:
     """Start a program of the project with nothing but these variables set."""
     return subprocess.run(
@@ -333,3 +351,30 @@ def test_production_settings_with_https_pass_djangos_deployment_check() -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_the_example_names_every_setting_that_is_read() -> None:
+    read: set[str] = set()
+    for name in ("settings.py", "database.py"):
+        text = (ROOT / "scheduler_site" / name).read_text()
+        for call in re.findall(r"env\.\w+\(([^()]*)", text):
+            read |= set(re.findall(r'"([A-Z][A-Z0-9_]{3,})"', call))
+    explained = set(re.findall(r"[A-Z][A-Z0-9_]{3,}", (ROOT / ".env.example").read_text()))
+
+    assert len(read) > 50
+    assert read - explained == set()
+
+
+def test_the_example_shows_the_defaults() -> None:
+    code = (
+        "import json; from scheduler_site import settings as s\n"
+        "print(json.dumps({k: v for k, v in vars(s).items() if k.isupper() and k != 'LOGGING'}, default=str, sort_keys=True))"
+    )
+    lines = re.findall(r"^#([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    example = {name: value for name, value in reversed(lines) if name not in ("DB_HOST", "APP_ENV")}
+
+    plain = start("-c", code, APP_ENV="production")
+    shown = start("-c", code, APP_ENV="production", **example)
+
+    assert shown.stderr == plain.stderr == ""
+    assert shown.stdout == plain.stdout
