@@ -61,9 +61,11 @@ def read_token(text: str, *, now: datetime) -> Claims:
     # Whatever else was ever signed with this key has other claims.
     if set(claims) != CLAIMS or type(claims["iat"]) is not int or type(claims["exp"]) is not int:
         raise BadToken("not a token for access")
-    if claims["exp"] <= now.timestamp():
-        raise BadToken("expired")
     try:
-        return Claims(user_id=UUID(claims["sub"]), issued_at=datetime.fromtimestamp(claims["iat"], tz=UTC))
+        expires_at = datetime.fromtimestamp(claims["exp"], tz=UTC)
+        found = Claims(user_id=UUID(claims["sub"]), issued_at=datetime.fromtimestamp(claims["iat"], tz=UTC))
     except (ValueError, OverflowError, AttributeError):
-        raise BadToken("names no user") from None
+        raise BadToken("names no user or no time") from None
+    if expires_at <= now:
+        raise BadToken("expired")
+    return found

@@ -26,8 +26,7 @@ from accounts.api.serializers import (
 from accounts.api_keys import create_key
 from accounts.login import log_in
 from accounts.models import ApiToken, User
-from jobs.models import AuditEntry
-from web import logcontext
+from jobs import audit
 from web.api.routes import link
 from web.api.views import ApiViewSet
 
@@ -146,11 +145,5 @@ class UserViewSet(ApiViewSet):
         with transaction.atomic():
             changes = operations.change_user(actor, user, **body)
             if changes:
-                AuditEntry.objects.create(
-                    subject=f"user:{user.pk}",
-                    action="UPDATED",
-                    changed_by=actor.email,
-                    change_details=changes,
-                    request_id=logcontext.current().get("requestId"),
-                )
+                audit.write("UPDATED", by=actor.email, subject=f"user:{user.pk}", changes=changes)
         return Response(UserSerializer(self.get_object()).data)

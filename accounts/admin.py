@@ -1,0 +1,125 @@
+"""Users and API keys in the admin, under the same rules as in the API."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from accounts.api_keys import create_key
+from accounts.models import ApiToken, User
+from jobs import audit
+
+
+class NewUserForm(AdminUserCreationForm[User]):
+    class Meta:
+        model = User
+        fields = ["email", "name"]
+
+
+class UserForm(UserChangeForm[User]):
+    class Meta:
+        model = User
+        fields = "__all__"
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin[User]):
+    """Only superusers change superusers or make them; everybody else's standing is for admins."""
+
+    form = UserForm
+    add_form = NewUserForm
+    ordering = ["email"]
+    list_display = ["email", "name", "is_active", "is_staff", "created_at", "last_login"]
+    list_filter = ["is_active", "is_staff", "is_superuser", "groups"]
+    search_fields = ["email", "name"]
+    filter_horizontal = ["groups", "user_permissions"]
+    readonly_fields = ["last_login", "created_at", "updated_at"]
+    fieldsets = [
+        (None, {"fields": ["email", "name", "password"]}),
+        ("Standing", {"fields": ["is_active", "is_staff", "groups"]}),
+        ("Beyond the groups", {"classes": ["collapse"], "fields": ["is_superuser", "user_permissions"]}),
+        ("Times", {"fields": ["created_at", "updated_at", "last_login"]}),
+    ]
+    add_fieldsets = [
+        (None, {"fields": ["email", "name", "usable_password", "password1", "password2"]}),
+    ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        fields = list(super().get_readonly_fields(request, obj))
+        # Who may change users could else give themselves any right.
+        return fields if request.user.is_superuser else [*fields, "is_superuser", "user_permissions"]
+
+    def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        changes = {name: _describe(form, name) for name in form.changed_data if "password" not in name}
+        audit.write(
+            "UPDATED" if change else "CREATED",
+            by=cast("User", request.user).email,
+            subject=f"user:{form.instance.pk}",
+            changes=changes,
+        )
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+
+def _may_touch(request: HttpRequest, user: User | None) -> bool:
+    return user is None or not user.is_superuser or request.user.is_superuser
+
+
+def _describe(form: ModelForm[User], name: str) -> dict[str, Any]:
+    return {"old": _words(form.initial.get(name)), "new": _words(form.cleaned_data.get(name))}
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, list | QuerySet):
+        return sorted(str(item) for item in value)
+    return value
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
+    """Keys are made for oneself, shown once, and revoked by deleting them."""
+
+    list_display = ["name", "user", "created_at", "last_used_at", "expires_at"]
+    list_select_related = ["user"]
+    search_fields = ["name", "user__email"]
+    ordering = ["-created_at"]
+    fields = ["name", "expires_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
+        return super().get_queryset(request).defer("token_hash")
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
+        return False
+
+    def save_model(
+        self, request: HttpRequest, obj: ApiToken, form: ModelForm[ApiToken], change: bool
+    ) -> None:
+        key, text = create_key(cast("User", request.user), name=obj.name, expires_at=obj.expires_at)
+        obj.__dict__.update(key.__dict__)
+        request.new_key = text  # type: ignore[attr-defined]
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        # Not as a message: those are kept in a cookie until they are shown.
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": "New API key",
+            "name": obj.name,
+            "key": request.new_key,  # type: ignore[attr-defined]
+            "list_url": reverse("admin:accounts_apitoken_changelist"),
+        }
+        return render(request, "accounts/new_key.html", context)
