@@ -18,7 +18,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, OperationalError, transaction
 
-from executions.chart import CANCELLED, FAILED, PENDING, RETRYING, RUNNING, SKIPPED, SUCCESS
+from executions.chart import CANCELLED, FAILED, PENDING, RETRYING, SKIPPED, SUCCESS
 from executions.output import clean_json, clean_text
 from executions.rows import (
     Rows,

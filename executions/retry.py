@@ -31,12 +31,8 @@ class RetryPolicy:
         EXPONENTIAL 1, 2, 4, 8 … times the initial delay, LINEAR 1, 2, 3 … times, FIXED
         always once; never above the cap. With jitter a random point in its upper half.
         """
-        curve = {
-            "EXPONENTIAL": lambda: self.initial_delay_ms * 2 ** min(retry, 40),
-            "LINEAR": lambda: self.initial_delay_ms * (retry + 1),
-            "FIXED": lambda: self.initial_delay_ms,
-        }[self.strategy]()
-        capped = min(curve, self.max_delay_ms)
+        factor = {"EXPONENTIAL": 2 ** min(retry, 40), "LINEAR": retry + 1, "FIXED": 1}[self.strategy]
+        capped: float = min(self.initial_delay_ms * factor, self.max_delay_ms)
         if self.jitter:
             capped = (rng or random).uniform(capped / 2, capped)
         return timedelta(milliseconds=capped)

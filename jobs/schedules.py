@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from jobs.models import SCHEDULE_COLUMNS, Calendar, Job, ScheduleType
-from jobs.timing import Calendar as Days
+from jobs.timing import Calendar as Days  # a calendar as a value
 from jobs.timing import Schedule, next_occurrence
 
 MOMENT = timedelta(microseconds=1)
@@ -85,9 +85,9 @@ def first_run(schedule: Schedule, now: datetime) -> datetime | None:
     A one-time job runs at its time even if that has passed; all others at their next fire
     time, which for recurring jobs may be this very moment.
     """
-    if schedule.kind == ScheduleType.ONE_TIME:
+    if schedule.kind == "one_time":
         found = next_occurrence(schedule, datetime.min.replace(year=1970, tzinfo=now.tzinfo))
-    elif schedule.kind == ScheduleType.RECURRING:
+    elif schedule.kind == "recurring":
         found = next_occurrence(schedule, now - MOMENT)
     else:
         found = next_occurrence(schedule, now)

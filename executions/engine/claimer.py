@@ -14,7 +14,7 @@ from executions.engine import dependencies, facts
 from executions.engine.assignment import Assignment, Definition
 from executions.engine.config import EngineConfig
 from executions.engine.facts import Waiting
-from executions.engine.limits import Admission, Room, admit
+from executions.engine.limits import Admission, JobFacts, Room, admit
 from executions.lifecycle import Take
 
 MIN_WINDOW = 50
@@ -184,6 +184,6 @@ class Claimer:
         ]
 
 
-def jobs_once(jobs: dict[int, facts.JobFacts]) -> set[int]:
+def jobs_once(jobs: dict[int, JobFacts]) -> set[int]:
     """The jobs that run one at a time: the database's own index watches over them too."""
     return {key for key, job in jobs.items() if job.max_concurrent == 1}

@@ -18,7 +18,7 @@ from executions.engine.planning import Due, JobPlan, plan_job
 from executions.lifecycle import Planned
 from executions.rows import Rows, fetch, locked, moment, read_uuid, write
 from jobs import audit, registry, schedules, versions
-from jobs.models import AuditAction, Job, OverlapPolicy, ScheduleType
+from jobs.models import SCHEDULE_COLUMNS, AuditAction, Job, OverlapPolicy, ScheduleType
 from jobs.timing import Calendar, backlog
 
 log = logging.getLogger("scheduler.planner")
@@ -218,7 +218,7 @@ def _adopt(job: Job, calendars: dict[str, Calendar], now: datetime, *, edited: b
 
 def _differences(job: Job) -> dict[str, Any]:
     pairs = {
-        name: (getattr(job, f"planned_{name}"), getattr(job, name)) for name in schedules.SCHEDULE_COLUMNS
+        name: (getattr(job, f"planned_{name}"), getattr(job, name)) for name in SCHEDULE_COLUMNS
     }
     return {name: {"old": _text(old), "new": _text(new)} for name, (old, new) in pairs.items() if old != new}
 

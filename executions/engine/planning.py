@@ -100,13 +100,11 @@ def plan_job(due: Due, now: datetime) -> JobPlan:
     3. What was not reached stays due: the cursor says where to go on.
     """
     pen = _Pen(due=due, rows=[], waiting=due.waiting, unfinished=due.unfinished)
-    at: Occurrence | None = _at_cursor(due)
+    first = _at_cursor(due)
     if due.schedule.kind == "one_time":
-        assert at is not None
-        pen.run(at.at)
+        pen.run(first.at)
         return JobPlan(rows=pen.rows, next_run_at=None)
-    if due.catch_up != "all":
-        at = _pass_misfires(pen, at, now)
+    at = first if due.catch_up == "all" else _pass_misfires(pen, first, now)
     planned = 0
     while at is not None and at.at <= now and planned < MAX_PER_PASS:
         if pen.waiting >= MAX_WAITING and due.catch_up == "all" and not at.closed:

@@ -11,8 +11,6 @@ import re
 import zlib
 from dataclasses import dataclass
 
-from requests.structures import CaseInsensitiveDict
-
 from .errors import AnswerTooLarge
 from .watch import BytesExceeded, Watch
 

@@ -1,0 +1,31 @@
+"""What the loop repeats for executions: pauses that end by themselves, and bulk requeues."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from executions.engine.duty import duty
+from executions.models import BulkRequeue, RequeueState
+from executions.operations import resume, resume_queue
+from executions.operations.dead_letters import advance
+from jobs.audit import SCHEDULER
+from jobs.models import Job, JobState, Queue
+
+BATCH = 100
+
+
+@duty(every=timedelta(seconds=1))
+def end_pauses(now: datetime) -> None:
+    """Resume jobs and queues whose pause has an end that has come."""
+    for job in Job.objects.filter(state=JobState.PAUSED, paused_until__lte=now)[:BATCH]:
+        resume(job, by=SCHEDULER)
+    for queue in Queue.objects.filter(paused=True, paused_until__lte=now)[:BATCH]:
+        resume_queue(queue.name, by=SCHEDULER)
+
+
+@duty(every=timedelta(seconds=1))
+def advance_requeues(now: datetime) -> None:
+    """Go on with bulk requeues, a bounded step each."""
+    open_ones = BulkRequeue.objects.filter(status__in=(RequeueState.CANARY, RequeueState.RUNNING))
+    for bulk in open_ones.select_for_update().order_by("created_at")[:10]:
+        advance(bulk, now)

@@ -1,0 +1,139 @@
+"""Whether a job runs at all: pause, deactivate, resume, cancel."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from executions import lifecycle, wake
+from executions.engine import clock, planner
+from executions.lifecycle import Planned
+from executions.operations.jobrow import locked, move, plain, read_schedule
+from executions.operations.refusal import Invalid, Refused
+from jobs import audit, schedules
+from jobs.audit import Actor
+from jobs.models import AuditAction, Job, JobState, ScheduleType
+from jobs.timing import Schedule, backlog, between, next_occurrence
+
+MAX_TIME_OFF = 10_000
+
+
+@transaction.atomic
+def pause(job: Job, *, by: Actor, reason: str = "", until: datetime | None = None) -> Job:
+    """active → paused, with a reason and perhaps an end. What waits, waits; what runs, finishes."""
+    job, now = locked(job), clock.now()
+    if job.state != JobState.ACTIVE:
+        raise Refused(f"Cannot pause job in {job.state} status")
+    if until is not None and until <= now:
+        raise Invalid("until", "must lie in the future")
+    move(job, JobState.PAUSED, now, paused_reason=reason or None, paused_until=until)
+    audit.write(AuditAction.PAUSED, by=by, job=job, changes={"reason": reason, "until": plain(until)})
+    return job
+
+
+@transaction.atomic
+def deactivate(job: Job, *, by: Actor) -> Job:
+    """active, paused → inactive."""
+    job, now = locked(job), clock.now()
+    if job.state == JobState.INACTIVE:
+        return job
+    if job.state not in (JobState.ACTIVE, JobState.PAUSED):
+        raise Refused(f"Cannot deactivate job in {job.state} status")
+    before = job.state
+    move(job, JobState.INACTIVE, now, paused_reason=None, paused_until=None)
+    audit.write(
+        AuditAction.UPDATED,
+        by=by,
+        job=job,
+        changes={"state": {"old": before, "new": JobState.INACTIVE.value}},
+    )
+    return job
+
+
+@transaction.atomic
+def resume(job: Job, *, by: Actor, catch_up: str = "none") -> Job:
+    """paused, inactive, cancelled → active.
+
+    The fire times of the time off become one SKIPPED row `paused`, or run: the newest of them
+    (`latest`) or all. A one-time job whose time has passed runs at once.
+    """
+    job, now = locked(job), clock.now()
+    if job.state not in (JobState.PAUSED, JobState.INACTIVE, JobState.CANCELLED):
+        raise Refused(f"Cannot resume job in {job.state} status")
+    before = job.state
+    settled = _settle_time_off(job, now, catch_up)
+    move(job, JobState.ACTIVE, now, paused_reason=None, paused_until=None, **settled)
+    audit.write(
+        AuditAction.RESUMED,
+        by=by,
+        job=job,
+        changes={"state": {"old": before, "new": "active"}, "catchUp": catch_up},
+    )
+    wake.ring()
+    return job
+
+
+def _settle_time_off(job: Job, now: datetime, catch_up: str) -> dict[str, Any]:
+    schedule = read_schedule(job)
+    if job.schedule_type == ScheduleType.ONE_TIME:
+        return {} if job.next_run_at or job.exhausted else _pointed(job, schedule, now)
+    cursor = job.next_run_at
+    if cursor is None or cursor > now:
+        return {} if cursor else _pointed(job, schedule, now)
+    if catch_up == "all":
+        _run_time_off(job, schedule, cursor, now)
+    elif catch_up == "latest":
+        _run_newest(job, schedule, cursor, now)
+    else:
+        planner.answer_for_unplanned(job, None, now, reason="paused")
+    return _pointed(job, schedule, now)
+
+
+def _pointed(job: Job, schedule: Schedule, now: datetime) -> dict[str, Any]:
+    following = next_occurrence(schedule, now)
+    if schedule.kind == "one_time":
+        return schedules.point(job, schedules.first_run(schedule, now))
+    return schedules.point(job, following.at if following else None)
+
+
+def _run_newest(job: Job, schedule: Schedule, cursor: datetime, now: datetime) -> None:
+    missed = backlog(schedule, cursor - schedules.MOMENT, now, newest=1)
+    newest = missed.newest_open
+    if newest is not None:
+        lifecycle.plan([_scheduled(job, newest.at, now)], now)
+    planner.answer_for_unplanned(job, None, now, reason="paused")
+
+
+def _run_time_off(job: Job, schedule: Schedule, cursor: datetime, now: datetime) -> None:
+    times = between(schedule, cursor - schedules.MOMENT, now, MAX_TIME_OFF)
+    rows = [_scheduled(job, found.at, now) for found in times if not found.closed]
+    lifecycle.plan(rows, now)
+    job.next_run_at = times[-1].at + schedules.MOMENT if times else cursor
+    rest = backlog(schedule, job.next_run_at, now, newest=1)
+    if rest.first is not None:
+        job.next_run_at = rest.first.at
+        planner.answer_for_unplanned(job, None, now, reason="backlog")
+
+
+def _scheduled(job: Job, at: datetime, now: datetime) -> Planned:
+    return Planned(job_id=job.id, scheduled_at=at, due_at=now, priority=job.priority, queue=job.queue)
+
+
+@transaction.atomic
+def cancel(job: Job, *, by: Actor) -> Job:
+    """active, paused, inactive → cancelled: what waits is cancelled, what runs finishes."""
+    job, now = locked(job), clock.now()
+    if job.state not in (JobState.ACTIVE, JobState.PAUSED, JobState.INACTIVE):
+        raise Refused(f"Cannot cancel job in {job.state} status")
+    before = job.state
+    lifecycle.cancel_waiting(job.id, reason="job_cancelled", now=now)
+    move(job, JobState.CANCELLED, now, paused_reason=None, paused_until=None)
+    audit.write(
+        AuditAction.CANCELLED,
+        by=by,
+        job=job,
+        changes={"state": {"old": before, "new": JobState.CANCELLED.value}},
+    )
+    return job

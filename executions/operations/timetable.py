@@ -1,0 +1,81 @@
+"""When a job runs next, against its schedule."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from executions import wake
+from executions.engine import clock, planner
+from executions.models import Execution, Trigger
+from executions.operations.jobrow import (
+    leave_schedule,
+    locked,
+    plain,
+    read_schedule,
+    to_millisecond,
+)
+from executions.operations.refusal import Refused
+from jobs import audit, schedules, versions
+from jobs.audit import Actor
+from jobs.models import AuditAction, Job, JobState, ScheduleType
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@transaction.atomic
+def reschedule(job: Job, at: datetime, *, by: Actor) -> Job:
+    """Give a one-time job a new time, a recurring one a new anchor, a cron job a new next run.
+
+    A finished or cancelled one-time job becomes active; a cancelled one of any kind too. The
+    fire times that a cron job's moved run replaces are SKIPPED `rescheduled`.
+    """
+    job, now = locked(job), clock.now()
+    if job.state == JobState.DELETED:
+        raise Refused(f"Cannot reschedule job in {job.state} status")
+    at = to_millisecond(at)
+    before = {"scheduledAt": plain(job.scheduled_at), "nextRunAt": plain(job.next_run_at)}
+    if job.schedule_type == ScheduleType.CRON:
+        _move_next_run(job, at, now)
+    else:
+        leave_schedule(job, now)
+        job.scheduled_at = _free_moment(job, at) if _is_one_time(job) else at
+        job.version += 1
+        schedules.point(job, schedules.first_run(read_schedule(job), now))
+        versions.record(job, by=by.name, now=now)
+    if job.state in _REVIVED and (_is_one_time(job) or job.state == JobState.CANCELLED):
+        job.state = JobState.ACTIVE
+    job.updated_at = now
+    job.save()
+    audit.write(
+        AuditAction.RESCHEDULED,
+        by=by,
+        job=job,
+        changes={"old": before, "new": {"scheduledAt": plain(at)}},
+    )
+    wake.ring()
+    return job
+
+
+_REVIVED = (JobState.CANCELLED, JobState.COMPLETED, JobState.FAILED)
+
+
+def _is_one_time(job: Job) -> bool:
+    return job.schedule_type == ScheduleType.ONE_TIME
+
+
+def _free_moment(job: Job, at: datetime) -> datetime:
+    """The first millisecond from `at` on that has no scheduled execution of the job."""
+    while Execution.objects.filter(job=job, scheduled_at=at, trigger=Trigger.SCHEDULE).exists():
+        at += MILLISECOND
+    return at
+
+
+def _move_next_run(job: Job, at: datetime, now: datetime) -> None:
+    cursor = job.next_run_at
+    at = _free_moment(job, at)
+    if cursor is not None and cursor != at:
+        until = max(cursor, at - schedules.MOMENT)
+        planner.answer_for_unplanned(job, None, until)
+    job.next_run_at, job.exhausted = at, False
