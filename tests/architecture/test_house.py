@@ -196,7 +196,7 @@ def parts(text: str) -> tuple[int, ...]:
     [
         ("django", "5.2", "a release with long-term support"),
         ("djangorestframework", "3.17.2", "too large a body must not become an HTML page"),
-        ("djangorestframework-simplejwt", "5.4", "a token of a disabled user was accepted before"),
+        ("pyjwt", "2.10.1", "part of an issuer, and a public key for a secret, were accepted before"),
         ("urllib3", "2.7", "decompression bombs"),
         ("psycopg", "3.2", "the pool"),
     ],
