@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
 
+import psycopg
 import pytest
+from django.conf import settings
+from psycopg import sql
 
 from tests import postgres
 
@@ -18,3 +24,18 @@ def postgres_url() -> str:
         if os.environ.get("CI"):
             pytest.fail(f"no PostgreSQL: {error}")
         pytest.skip(f"no PostgreSQL: {error}")
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database of this run's kind, for the processes a test starts."""
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        yield f"sqlite:///{tmp_path / 'product.sqlite3'}"
+        return
+    server = request.getfixturevalue("postgres_url")
+    name = f"product_{os.getpid()}_{secrets.token_hex(4)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield f"{server.rpartition('/')[0]}/{name}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -1,7 +1,8 @@
 """The settings of a test run: those of the product, over an environment that no `.env` file can change.
 
-TEST_DATABASE chooses the database (`sqlite` or `postgresql`; DATABASE_URL, when set, wins). Everything is
-put into `os.environ`, so that the processes a test starts see the same settings.
+TEST_DATABASE chooses the database (`sqlite` or `postgresql`; without it DATABASE_URL, else SQLite). Everything
+is put into `os.environ`, so that the processes a test starts have the same environment; they run with the
+product's own settings.
 """
 
 import os
@@ -10,6 +11,7 @@ import secrets
 from tests import postgres
 
 os.environ["APP_ENV"] = "test"
+os.environ["DJANGO_SETTINGS_MODULE"] = "scheduler_site.settings"
 os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
 os.environ.setdefault("JWT_SECRET", secrets.token_urlsafe(48))
 postgres.choose()

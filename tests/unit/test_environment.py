@@ -368,7 +368,8 @@ def test_the_example_names_every_setting_that_is_read() -> None:
 def test_the_example_shows_the_defaults() -> None:
     code = (
         "import json; from scheduler_site import settings as s\n"
-        "print(json.dumps({k: v for k, v in vars(s).items() if k.isupper() and k != 'LOGGING'}, default=str, sort_keys=True))"
+        "found = {k: v for k, v in vars(s).items() if k.isupper() and k != 'LOGGING'}\n"
+        "print(json.dumps(found, default=str, sort_keys=True))"
     )
     lines = re.findall(r"^#([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     example = {name: value for name, value in reversed(lines) if name not in ("DB_HOST", "APP_ENV")}

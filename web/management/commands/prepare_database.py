@@ -45,7 +45,7 @@ class Command(BaseCommand):
                 return
             except OperationalError as error:
                 if time.monotonic() >= end:
-                    reason = str(error).strip().splitlines()[-1]
+                    reason = str(error).strip().splitlines()[0]
                     raise CommandError(
                         f"The database does not answer after {seconds:g} s: {reason}"
                     ) from error
@@ -82,6 +82,7 @@ def locked() -> Iterator[None]:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
             yield
         finally:
+            holder.rollback()
             holder.close()
     else:
         folder = os.open(Path(connection.settings_dict["NAME"]).parent, os.O_RDONLY)

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.APP_ENV != "development":
             raise CommandError(
-                f"refresh_database drops all data: it runs only in development, and APP_ENV is {settings.APP_ENV}"
+                f"This drops all data, so it runs only in development, and APP_ENV is {settings.APP_ENV}"
             )
         drop_all_tables()
         call_command("migrate", interactive=False, verbosity=options["verbosity"])
