@@ -13,8 +13,7 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from scheduler_site import database, environment, logs, secret_file
-from web.api.framework import REST_FRAMEWORK as REST_FRAMEWORK
-from web.api.framework import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
+from web.api import framework
 
 # Lets classes name their model, `ModelAdmin[Job]`, where Django itself has no such notation.
 django_stubs_ext.monkeypatch()
@@ -199,6 +198,8 @@ TEMPLATES = [
 
 # Staff may look at everything without a group; see accounts.backends.
 AUTHENTICATION_BACKENDS = ["accounts.backends.StaffBackend"]
+REST_FRAMEWORK = framework.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = framework.SPECTACULAR_SETTINGS | {"VERSION": VERSION}
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

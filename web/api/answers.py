@@ -118,7 +118,9 @@ def list_problems(detail: Any, *, field: str = "") -> Iterator[Problem]:
 
 
 def _as_json(body: dict[str, Any], status: int) -> JsonResponse:
-    return JsonResponse(body, status=status, json_dumps_params={"ensure_ascii": False})
+    return JsonResponse(
+        body, status=status, json_dumps_params={"ensure_ascii": False, "separators": (",", ":")}
+    )
 
 
 def _problems(refusal: Refusal) -> list[Problem]:

@@ -23,7 +23,7 @@ SCHEMA_URL = "/api/schema"
 def read_schema() -> dict[str, Any]:
     """The OpenAPI description; it depends on the code alone, so it is made once per process."""
     schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-    return schema | {"info": schema["info"] | {"version": settings.VERSION}}
+    return schema
 
 
 @cache

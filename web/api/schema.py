@@ -8,6 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 
 from web.api.pages import EnvelopePagination, envelope_schema
 from web.api.routes import CANONICAL
+from web.api.serializers import StrictSerializer
 from web.errors import WORDS
 
 Endpoint = tuple[str, str, str, Any]
@@ -52,6 +53,12 @@ class DocumentedSchema(AutoSchema):
     def get_auth(self) -> list[dict[str, Any]]:
         auth = super().get_auth()
         return [{}, *auth] if getattr(self.view, "open_to_all", False) else auth
+
+    def _map_basic_serializer(self, serializer: Any, direction: str) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if direction == "request" and isinstance(serializer, StrictSerializer):
+            schema["additionalProperties"] = False
+        return schema
 
     def _get_paginator(self) -> Any:
         paginator = super()._get_paginator()  # type: ignore[no-untyped-call]

@@ -24,6 +24,9 @@ NUL = "Must not contain a NUL character"
 class ApiView(APIView):
     """A route. Its attributes say who may call it; `AccessPermission` holds to them."""
 
+    # OPTIONS would describe the view; the schema does that better. CORS has its own middleware.
+    http_method_names = ["get", "post", "put", "patch", "delete", "head", "trace"]
+
     open_to_all: ClassVar[bool] = False
     """No token is needed in any AUTH_MODE (a bad one is refused all the same)."""
     users_only: ClassVar[bool] = False

@@ -39,6 +39,13 @@ def test_the_schema_is_openapi_3_with_canonical_paths_and_errors_everywhere(
             assert "200" in operation["responses"] or {"201", "202", "204"} & set(operation["responses"])
 
 
+def test_a_request_body_is_described_as_closed_and_its_description_has_a_version(client: Client) -> None:
+    schema = client.get("/api/schema").json()
+    assert schema["info"]["version"] == "1.0.0"
+    assert schema["components"]["schemas"]["LoginRequest"]["additionalProperties"] is False
+    assert "additionalProperties" not in schema["components"]["schemas"]["User"]
+
+
 def test_the_schema_tells_apart_open_and_closed_routes(client: Client) -> None:
     paths = client.get("/api/schema").json()["paths"]
     assert paths["/api/v1/auth/login"]["post"]["security"] == [{}, {"bearer": []}]

@@ -9,7 +9,7 @@ window.ui = SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis],
   layout: "BaseLayout",
   deepLinking: true,
-  docExpansion: "none",
+  docExpansion: "list",
   // Asking an outside validator would tell it where this installation is.
   validatorUrl: null,
 });
