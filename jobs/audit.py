@@ -24,6 +24,14 @@ class Actor:
 
 SCHEDULER = Actor(name="scheduler")
 COMMAND_LINE = Actor(name="command line", is_staff=True)
+GUEST = "guest"
+
+
+def actor_of(user: Any, *, called: str | None = None) -> Actor:
+    """Who a request acts for: the user by the e-mail, a guest by the name it gives itself."""
+    if not user.is_authenticated:
+        return Actor(name=called or GUEST)
+    return Actor(name=user.email, user_id=user.pk, is_staff=user.is_staff)
 
 
 def write(
