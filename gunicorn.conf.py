@@ -9,14 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# The figures of all web processes of this host meet in this folder; it must exist before they are counted.
-_metrics = "" if os.environ.get("PROMETHEUS_MULTIPROC_DIR") else tempfile.mkdtemp(prefix="scheduler-metrics-")
-if _metrics:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_site.settings")
 
-from django.conf import settings  # noqa: E402
+from django.conf import settings
 
 wsgi_app = "scheduler_site.wsgi:application"
 bind = f"{os.environ.get('WEB_HOST', '127.0.0.1')}:{settings.PORT}"
@@ -35,6 +30,15 @@ forwarded_allow_ips = ""
 control_socket_disable = True
 
 
+FIGURES = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def on_starting(server: Any) -> None:
+    """Make the folder where the figures of all web processes of this host meet; it must exist before them."""
+    if not os.environ.get(FIGURES):
+        server.figures = os.environ[FIGURES] = tempfile.mkdtemp(prefix="scheduler-figures-")
+
+
 def child_exit(_server: Any, worker: Any) -> None:
     """Take the gauges of a worker that ended out of the figures."""
     from prometheus_client import multiprocess
@@ -42,7 +46,7 @@ def child_exit(_server: Any, worker: Any) -> None:
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
-def on_exit(_server: Any) -> None:
-    """Remove the folder of the figures."""
-    if _metrics:
-        shutil.rmtree(_metrics, ignore_errors=True)
+def on_exit(server: Any) -> None:
+    """Remove the folder of the figures, if it is ours."""
+    if getattr(server, "figures", None):
+        shutil.rmtree(server.figures, ignore_errors=True)

@@ -29,6 +29,16 @@ SETTINGS = {
     "log_min_messages": "fatal",
 }
 
+# Waits until the process that holds its input is gone, however it ended, and cleans up after it.
+GUARDIAN = """
+read -r _
+if pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && [ -n "$pid" ]; then
+  kill -QUIT "$pid"
+  while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+fi
+rm -rf "$1"
+"""
+
 
 class Unavailable(Exception):
     """No PostgreSQL can be had here; the message says why."""
@@ -43,6 +53,9 @@ class Server:
         self.port = free_port()
         self._password = secrets.token_hex(16)
         self._user = unprivileged_user()
+        self._guardian = subprocess.Popen(
+            ["sh", "-c", GUARDIAN, "guardian", self.home], stdin=subprocess.PIPE, start_new_session=True
+        )
         self._bin = self._private_copy(binaries or find_binaries())
         self._made = False
 
@@ -71,12 +84,7 @@ class Server:
 
     def remove(self) -> None:
         """Stop it if it runs, and delete its folder."""
-        if (self.data / "postmaster.pid").exists():
-            try:
-                self.stop("immediate")
-            except Unavailable:
-                pass  # it died by itself
-        shutil.rmtree(self.home, ignore_errors=True)
+        self._guardian.communicate(timeout=60)
 
     def _initialise(self) -> None:
         secret = self.home / "password"
@@ -196,13 +204,18 @@ def choose() -> None:
 
 def test_database(config: dict[str, Any]) -> dict[str, Any]:
     """Where Django makes the test database: a name that no other run on this machine uses."""
-    unique = f"{os.getpid()}_{secrets.token_hex(3)}"
+    unique = f"test_scheduler_{os.getpid()}_{secrets.token_hex(3)}"
     if config["ENGINE"].endswith("sqlite3"):
-        folder = tempfile.mkdtemp(prefix="scheduler-sqlite-")
+        path = Path(tempfile.gettempdir()) / f"{unique}.sqlite3"
         owner = os.getpid()
-        atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == owner else None)
-        return {"NAME": str(Path(folder) / f"test_{unique}.sqlite3")}
-    return {"NAME": f"test_scheduler_{unique}"}
+        atexit.register(lambda: _remove_all(path) if os.getpid() == owner else None)
+        return {"NAME": str(path)}
+    return {"NAME": unique}
+
+
+def _remove_all(path: Path) -> None:
+    for left in path.parent.glob(f"{path.name}*"):  # with its journal, where a connection stayed open
+        left.unlink(missing_ok=True)
 
 
 def _readable_by_all(path: Path) -> bool:
