@@ -31,8 +31,8 @@ class Alert(models.Model):
     )
     type = models.CharField(max_length=10, choices=AlertType)
     endpoint = models.CharField(max_length=2048)
-    conditions = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
-    enabled = models.BooleanField(db_default=True)
+    conditions = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
+    enabled = models.BooleanField(default=True, db_default=True)
     created_at = models.DateTimeField(db_default=DatabaseNow())
     updated_at = models.DateTimeField(db_default=DatabaseNow())
 
@@ -67,8 +67,13 @@ class Delivery(models.Model):
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")
     execution_id = models.UUIDField(null=True, blank=True)
     event = models.CharField(max_length=30)
-    status = models.CharField(max_length=10, choices=DeliveryStatus, db_default=DeliveryStatus.PENDING)
-    tries = models.IntegerField(db_default=0)
+    status = models.CharField(
+        max_length=10,
+        choices=DeliveryStatus,
+        default=DeliveryStatus.PENDING,
+        db_default=DeliveryStatus.PENDING,
+    )
+    tries = models.IntegerField(default=0, db_default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=DatabaseNow())

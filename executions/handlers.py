@@ -14,8 +14,9 @@ def wait(run: Run) -> Result:
     duration = run.params.get("duration", 0)
     if isinstance(duration, bool) or not isinstance(duration, int | float):
         raise PermanentError("payload.duration must be a number of milliseconds")
-    run.stop.wait(min(max(duration, 0), MAX_WAIT_MS) / 1000)
-    run.check_stop()
+    if duration > 0:
+        run.stop.wait(min(duration, MAX_WAIT_MS) / 1000)
+        run.check_stop()
     if run.params.get("shouldFail") is True:
         raise RuntimeError("Simulated job failure for testing")
     return Result(

@@ -44,13 +44,18 @@ class Claimer:
     config: EngineConfig
     clogged: bool = False
 
-    def claim(self, now: datetime, *, slots: int, confirmed: float) -> Round:
+    def claim(self, now: datetime, *, slots: int, confirmed: float, only: UUID | None = None) -> Round:
         """Claim at most `slots` executions in one transaction; their attempt rows are open.
 
         `confirmed` is the monotonic moment at which `now` was read: the leases count from it.
+        `only`: this execution and no other.
         """
         found = Round(confirmed=confirmed)
         with transaction.atomic():
+            if only is not None:
+                due = [one for one in facts.lock_waiting([only]) if one.candidate.due_at <= now]
+                self._take(found, due, now, slots)
+                return found
             if not self.clogged:
                 self._from_window(found, now, slots)
             if self.clogged and len(found.assignments) < slots:

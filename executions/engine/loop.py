@@ -7,6 +7,7 @@ import random
 import zlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import Error as DatabaseProblem
 from django.db import connection, transaction
@@ -34,10 +35,14 @@ STOP_GRACE = 2.0
 
 
 class Engine:
-    """One process of the scheduler. `run()` ends after `stop()`; everything else is inside."""
+    """One process of the scheduler. `run()` ends after `stop()`; everything else is inside.
 
-    def __init__(self, config: EngineConfig) -> None:
+    `only`: claim this one execution and do no duties (`run_job`).
+    """
+
+    def __init__(self, config: EngineConfig, *, only: UUID | None = None) -> None:
         self.config = config
+        self._only = only
         self.bell = Bell()
         self.runner = Runner(config, ring=self.bell.ring)
         self.claimer = Claimer(config=config)
@@ -51,7 +56,7 @@ class Engine:
         self._claim = Timer(every=config.poll)
         self._renew = Timer(every=config.renew_every)
         self._beat = Timer(every=config.heartbeat)
-        self._duties = [(entry, Timer(every=entry.every)) for entry in duties]
+        self._duties = [] if only else [(entry, Timer(every=entry.every)) for entry in duties]
         self._outside = Pool(2, name="duty")
         self._complaint = Timer(every=timedelta(seconds=1))
 
@@ -73,6 +78,17 @@ class Engine:
             if self._is_idle():
                 break
             self.bell.wait(min(wait, 0.05))
+        self._drain()
+        self._leave()
+
+    def run_until(self, done: Callable[[], bool]) -> None:
+        """Go round until `done` says so; it is asked about twice a second."""
+        self._begin()
+        while not self._stopping:
+            wait = self._guarded(self._pass)
+            if done():
+                break
+            self.bell.wait(min(wait, 0.5))
         self._drain()
         self._leave()
 
@@ -246,7 +262,7 @@ class Engine:
     def _claim_due(self) -> None:
         read_at, now = clock.monotonic(), clock.now()
         wanted = self.runner.appetite
-        found = self.claimer.claim(now, slots=wanted, confirmed=read_at)
+        found = self.claimer.claim(now, slots=wanted, confirmed=read_at, only=self._only)
         self._claim.done()
         for assignment in found.assignments:
             self.runner.submit(assignment)

@@ -217,9 +217,7 @@ def _adopt(job: Job, calendars: dict[str, Calendar], now: datetime, *, edited: b
 
 
 def _differences(job: Job) -> dict[str, Any]:
-    pairs = {
-        name: (getattr(job, f"planned_{name}"), getattr(job, name)) for name in SCHEDULE_COLUMNS
-    }
+    pairs = {name: (getattr(job, f"planned_{name}"), getattr(job, name)) for name in SCHEDULE_COLUMNS}
     return {name: {"old": _text(old), "new": _text(new)} for name, (old, new) in pairs.items() if old != new}
 
 

@@ -31,19 +31,19 @@ class Attempt(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     job_name = models.CharField(max_length=255)
-    cron_expression = models.TextField(db_default="", blank=True)
+    cron_expression = models.TextField(default="", db_default="", blank=True)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     status = models.CharField(max_length=20, choices=AttemptStatus)
-    total_processed = models.IntegerField(db_default=0)
-    total_success = models.IntegerField(db_default=0)
-    total_failure = models.IntegerField(db_default=0)
+    total_processed = models.IntegerField(default=0, db_default=0)
+    total_success = models.IntegerField(default=0, db_default=0)
+    total_failure = models.IntegerField(default=0, db_default=0)
     failure_reason = models.TextField(null=True, blank=True)
     execution = models.ForeignKey(
         Execution, models.CASCADE, null=True, related_name="attempts", db_index=False
     )
     job_id = models.BigIntegerField(null=True, blank=True)
-    attempt_number = models.IntegerField(db_default=1)
+    attempt_number = models.IntegerField(default=1, db_default=1)
     worker_id = models.CharField(max_length=100, null=True, blank=True)
 
     objects = OfExecutionQuerySet.as_manager()

@@ -26,10 +26,12 @@ class Instance(models.Model):
     """One process start: a row of `scheduler_metadata`."""
 
     id = models.CharField(max_length=100, primary_key=True)
-    role = models.CharField(max_length=10, choices=Role, db_default=Role.SCHEDULER)
-    status = models.CharField(max_length=10, choices=InstanceStatus, db_default=InstanceStatus.ACTIVE)
+    role = models.CharField(max_length=10, choices=Role, default=Role.SCHEDULER, db_default=Role.SCHEDULER)
+    status = models.CharField(
+        max_length=10, choices=InstanceStatus, default=InstanceStatus.ACTIVE, db_default=InstanceStatus.ACTIVE
+    )
     last_heartbeat = models.DateTimeField(db_default=DatabaseNow())
-    jobs_processed_count = models.BigIntegerField(db_default=0)
+    jobs_processed_count = models.BigIntegerField(default=0, db_default=0)
     metadata = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=DatabaseNow())
     updated_at = models.DateTimeField(db_default=DatabaseNow())

@@ -16,9 +16,9 @@ class HourlyCount(models.Model):
     id = models.BigAutoField(primary_key=True)
     hour = models.DateTimeField(null=True)
     status = models.CharField(max_length=10)
-    count = models.BigIntegerField(db_default=0)
-    duration_ms = models.BigIntegerField(db_default=0)
-    delay_ms = models.BigIntegerField(db_default=0)
+    count = models.BigIntegerField(default=0, db_default=0)
+    duration_ms = models.BigIntegerField(default=0, db_default=0)
+    delay_ms = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         db_table = "execution_statistics"

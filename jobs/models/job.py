@@ -155,10 +155,21 @@ class Job(models.Model):
     name = models.CharField(max_length=255, db_column="job_name")
     description = models.TextField(null=True, blank=True)
     cron_expression = models.TextField(null=True, blank=True)
-    state = models.CharField(max_length=20, choices=JobState, db_column="status", db_default=JobState.ACTIVE)
-    schedule_type = models.CharField(max_length=10, choices=ScheduleType, db_default=ScheduleType.CRON)
+    state = models.CharField(
+        max_length=20,
+        choices=JobState,
+        db_column="status",
+        default=JobState.ACTIVE,
+        db_default=JobState.ACTIVE,
+    )
+    schedule_type = models.CharField(
+        max_length=10, choices=ScheduleType, default=ScheduleType.CRON, db_default=ScheduleType.CRON
+    )
     execution_type = models.CharField(
-        max_length=20, choices=ExecutionType, db_default=ExecutionType.ATLEAST_ONCE
+        max_length=20,
+        choices=ExecutionType,
+        default=ExecutionType.ATLEAST_ONCE,
+        db_default=ExecutionType.ATLEAST_ONCE,
     )
     recurrence_pattern = models.CharField(max_length=10, choices=RecurrencePattern, null=True, blank=True)
     timezone = models.CharField(max_length=64, null=True, blank=True)
@@ -174,37 +185,46 @@ class Job(models.Model):
         db_column="calendar",
     )
     business_day_shift = models.CharField(
-        max_length=10, choices=BusinessDayShift, db_default=BusinessDayShift.NONE
+        max_length=10,
+        choices=BusinessDayShift,
+        default=BusinessDayShift.NONE,
+        db_default=BusinessDayShift.NONE,
     )
 
     api_endpoint = models.CharField(max_length=2048, null=True, blank=True)
-    method = models.CharField(max_length=7, choices=Method, db_default=Method.POST)
-    headers = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
-    payload = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
+    method = models.CharField(max_length=7, choices=Method, default=Method.POST, db_default=Method.POST)
+    headers = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
+    payload = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
     metadata = models.JSONField(null=True, blank=True)
     handler = models.CharField(max_length=100, null=True, blank=True)
     timeout_ms = models.IntegerField(null=True, blank=True)
-    follow_redirects = models.BooleanField(db_default=False)
+    follow_redirects = models.BooleanField(default=False, db_default=False)
 
     retry_policy = models.JSONField(null=True, blank=True)
-    max_concurrent_executions = models.IntegerField(db_default=1)
+    max_concurrent_executions = models.IntegerField(default=1, db_default=1)
     rate_limit_per_minute = models.IntegerField(null=True, blank=True)
-    priority = models.SmallIntegerField(db_default=5)
-    queue = models.CharField(max_length=50, db_default="default")
-    catch_up = models.CharField(max_length=10, choices=CatchUp, db_default=CatchUp.LATEST)
-    misfire_grace_seconds = models.IntegerField(db_default=60)
-    overlap_policy = models.CharField(max_length=10, choices=OverlapPolicy, db_default=OverlapPolicy.QUEUE)
-    jitter_seconds = models.IntegerField(db_default=0)
-    dependency_mode = models.CharField(max_length=5, choices=DependencyMode, db_default=DependencyMode.ALL)
-    dependency_wait_seconds = models.IntegerField(db_default=3600)
+    priority = models.SmallIntegerField(default=5, db_default=5)
+    queue = models.CharField(max_length=50, default="default", db_default="default")
+    catch_up = models.CharField(
+        max_length=10, choices=CatchUp, default=CatchUp.LATEST, db_default=CatchUp.LATEST
+    )
+    misfire_grace_seconds = models.IntegerField(default=60, db_default=60)
+    overlap_policy = models.CharField(
+        max_length=10, choices=OverlapPolicy, default=OverlapPolicy.QUEUE, db_default=OverlapPolicy.QUEUE
+    )
+    jitter_seconds = models.IntegerField(default=0, db_default=0)
+    dependency_mode = models.CharField(
+        max_length=5, choices=DependencyMode, default=DependencyMode.ALL, db_default=DependencyMode.ALL
+    )
+    dependency_wait_seconds = models.IntegerField(default=3600, db_default=3600)
 
     result = models.JSONField(null=True, blank=True)
-    retry_count = models.IntegerField(db_default=0)
-    consecutive_failures = models.IntegerField(db_default=0)
-    version = models.IntegerField(db_default=1)
+    retry_count = models.IntegerField(default=0, db_default=0)
+    consecutive_failures = models.IntegerField(default=0, db_default=0)
+    version = models.IntegerField(default=1, db_default=1)
     error_message = models.TextField(null=True, blank=True)
     schedule_error = models.TextField(null=True, blank=True)
-    origin = models.CharField(max_length=10, choices=Origin, db_default=Origin.SQL)
+    origin = models.CharField(max_length=10, choices=Origin, default=Origin.SQL, db_default=Origin.SQL)
     paused_reason = models.CharField(max_length=500, null=True, blank=True)
     paused_until = models.DateTimeField(null=True, blank=True)
 
@@ -217,7 +237,7 @@ class Job(models.Model):
     # it catches up. It stays while the job is off, so that resume knows what was missed.
     next_run_at = models.DateTimeField(null=True, blank=True)
     # True when the schedule names no fire time after the last planned one.
-    exhausted = models.BooleanField(db_default=False, editable=False)
+    exhausted = models.BooleanField(default=False, db_default=False, editable=False)
     planned_cron_expression = models.TextField(null=True, blank=True, editable=False)
     planned_recurrence_pattern = models.CharField(max_length=10, null=True, blank=True, editable=False)
     planned_timezone = models.CharField(max_length=64, null=True, blank=True, editable=False)

@@ -13,7 +13,7 @@ class Queue(models.Model):
     """A named lane of work with its own switch and limits; `*` stands for all together."""
 
     name = models.CharField(max_length=50, primary_key=True)
-    paused = models.BooleanField(db_default=False)
+    paused = models.BooleanField(default=False, db_default=False)
     paused_reason = models.CharField(max_length=500, null=True, blank=True)
     paused_until = models.DateTimeField(null=True, blank=True)
     max_concurrent = models.IntegerField(null=True, blank=True)
@@ -32,7 +32,7 @@ class Calendar(models.Model):
 
     name = models.CharField(max_length=100, primary_key=True)
     description = models.TextField(null=True, blank=True)
-    definition = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
+    definition = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
     updated_at = models.DateTimeField(db_default=DatabaseNow())
 
     class Meta:
@@ -58,7 +58,12 @@ class Dependency(models.Model):
     depends_on = models.ForeignKey(
         Job, models.CASCADE, related_name="dependents", db_column="depends_on_job_id"
     )
-    outcome = models.CharField(max_length=10, choices=DependencyOutcome, db_default=DependencyOutcome.SUCCESS)
+    outcome = models.CharField(
+        max_length=10,
+        choices=DependencyOutcome,
+        default=DependencyOutcome.SUCCESS,
+        db_default=DependencyOutcome.SUCCESS,
+    )
     within_seconds = models.IntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=DatabaseNow())
 
