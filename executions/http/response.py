@@ -11,6 +11,8 @@ import re
 import zlib
 from dataclasses import dataclass
 
+from requests.structures import CaseInsensitiveDict
+
 from .errors import AnswerTooLarge
 from .watch import BytesExceeded, Watch
 
@@ -66,19 +68,41 @@ class BoundedResponse(http.client.HTTPResponse):
             self.chunked = False
         unframed = not self.chunked and self.length is None
         # Two framings, or broken header lines, leave in doubt where the next answer begins.
-        doubtful = bool(self.headers.defects) or (coding is not None and "content-length" in self.headers)
+        doubtful = broken or (coding is not None and "content-length" in self.headers)
         self.will_close = (
-            self._check_close() or unframed or doubtful or self.status == 101  # type: ignore[attr-defined]
+            unframed or doubtful or self.status == 101 or self._check_close()  # type: ignore[attr-defined]
         )
 
     def _read_length(self) -> int | None:
-        lengths = self.headers.get_all("content-length", [])
-        values = {value.strip() for entry in lengths for value in entry.split(",")}
-        if not values:
+        given = self.headers.get("content-length")
+        if given is None:
             return None
+        values = {value.strip() for value in given.split(",")}
         if len(values) > 1 or not _DIGITS.fullmatch(next(iter(values))):
             raise http.client.HTTPException("unreadable Content-Length")
         return int(values.pop())
+
+
+def parse_fields(lines: list[bytes]) -> tuple[CaseInsensitiveDict[str], bool]:
+    """The header fields, repeated ones joined by a comma, and whether any line was no field.
+
+    A folded line continues the one before it (RFC 9112 §5.2); a line that is none is left out.
+    """
+    pairs: list[list[str]] = []
+    broken = False
+    for line in lines:
+        text = line.decode("iso-8859-1").rstrip("\r\n")
+        name, colon, value = text.partition(":")
+        if text[:1] in {" ", "\t"} and pairs:
+            pairs[-1][1] += " " + text.strip(" \t")
+        elif colon and _TOKEN.fullmatch(name):
+            pairs.append([name, value.strip(" \t")])
+        else:
+            broken = True
+    fields: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+    for name, value in pairs:
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields, broken
 
 
 class _HeadReader:
