@@ -23,7 +23,6 @@ from urllib3.util.connection import is_connection_dropped
 from .connection import (
     Dialer,
     GuardedConnection,
-    GuardedTLSConnection,
     make_tls_context,
     open_connection,
 )
@@ -32,7 +31,6 @@ from .response import MAX_WIRE_BYTES, Body, BoundedResponse, read_body
 from .rules import FRAMING_HEADERS, METHODS, RuleError, Target, read_url
 from .watch import BytesExceeded, Watch
 
-Connection = GuardedConnection | GuardedTLSConnection
 Origin = tuple[str, str, int]
 
 # Shorter than the keep-alive of the usual servers (5 s and more), so that a connection is
@@ -54,11 +52,11 @@ class IdleConnections:
         self._max_idle = max_idle
         self._max_idle_seconds = max_idle_seconds
         self._lock = threading.Lock()
-        self._by_origin: dict[Origin, list[Connection]] = {}
+        self._by_origin: dict[Origin, list[GuardedConnection]] = {}
         #: The same connections, oldest first.
-        self._by_age: OrderedDict[Connection, Origin] = OrderedDict()
+        self._by_age: OrderedDict[GuardedConnection, Origin] = OrderedDict()
 
-    def take(self, origin: Origin) -> Connection | None:
+    def take(self, origin: Origin) -> GuardedConnection | None:
         """An idle connection that its target has not closed, or None."""
         while True:
             with self._lock:
@@ -74,7 +72,7 @@ class IdleConnections:
                 return connection
             connection.close()
 
-    def put(self, origin: Origin, connection: Connection) -> None:
+    def put(self, origin: Origin, connection: GuardedConnection) -> None:
         """Keep the connection for the next call; closes those that are too many or too old."""
         now = connection.idle_since = time.monotonic()
         with self._lock:
@@ -93,7 +91,7 @@ class IdleConnections:
         for connection in spare:
             connection.close()
 
-    def _drop_oldest(self, now: float) -> list[Connection]:
+    def _drop_oldest(self, now: float) -> list[GuardedConnection]:
         spare = []
         while self._by_age:
             oldest = next(iter(self._by_age))
@@ -144,7 +142,7 @@ class GuardedAdapter(BaseAdapter):
         request.headers["Accept-Encoding"] = "identity"
         response = self.send_within(request, watch)
         watch.allow(MAX_WIRE_BYTES)
-        response.raw.release_conn = lambda: self.finish(response)
+        response.raw.release_conn = lambda: self.finish(response)  # type: ignore[method-assign]
         return response
 
     def send_within(self, request: requests.PreparedRequest, watch: Watch) -> requests.Response:
@@ -176,7 +174,7 @@ class GuardedAdapter(BaseAdapter):
 
     def _exchange(
         self,
-        connection: Connection,
+        connection: GuardedConnection,
         request: requests.PreparedRequest,
         data: bytes,
         watch: Watch,
@@ -190,8 +188,8 @@ class GuardedAdapter(BaseAdapter):
 
     def finish(self, response: requests.Response) -> None:
         """Keep the connection for the next call if the answer was read to its end, else close."""
-        raw: BoundedResponse = response.raw
-        connection: Connection = response.connection  # type: ignore[assignment]
+        raw: BoundedResponse = response.raw  # type: ignore[assignment]
+        connection: GuardedConnection = response.connection  # type: ignore[assignment]
         if raw.isclosed() and not raw.will_close:
             connection.rest()
             self._idle.put(read_url(response.url).origin, connection)
@@ -202,7 +200,7 @@ class GuardedAdapter(BaseAdapter):
     def read(self, response: requests.Response, watch: Watch) -> Body:
         """Read the body within its bounds and finish the response. Raises CallError."""
         try:
-            return read_body(response.raw, watch)
+            return read_body(response.raw, watch)  # type: ignore[arg-type]
         except (OSError, HTTPException) as error:
             raise _word_error(error, read_url(response.url), watch) from error
         finally:
@@ -243,7 +241,7 @@ def _has_body(request: requests.PreparedRequest) -> bool:
 
 
 def _make_response(
-    request: requests.PreparedRequest, raw: BoundedResponse, connection: Connection
+    request: requests.PreparedRequest, raw: BoundedResponse, connection: GuardedConnection
 ) -> requests.Response:
     response = requests.Response()
     response.status_code = raw.status
@@ -275,5 +273,5 @@ def _word_error(error: Exception, target: Target, watch: Watch) -> CallError:
         case OSError():
             what = f"connection failed: {error.strerror or 'error'}"
         case _:
-            what = f"bad answer: {error or type(error).__name__}"
+            what = f"bad answer: {str(error) or type(error).__name__}"
     return CallError(f"{what} ({target.host} port {target.port})", sent=sent)

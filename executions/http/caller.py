@@ -156,7 +156,7 @@ class Caller:
             return None
         pace = self._breaker.note_failure(host, time.monotonic())
         asked = read_retry_after(response.headers, datetime.now(UTC))
-        return max(pace or asked, asked or pace) if pace or asked else None
+        return max((delay for delay in (pace, asked) if delay is not None), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

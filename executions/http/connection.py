@@ -7,7 +7,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import certifi
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -185,16 +185,15 @@ def _word_connect_error(error: OSError, host: str, port: int) -> CallError:
     return CallError(f"cannot connect to {host} port {port}: {words.get(code, f'error {code}')}")
 
 
-class _Guarded:
-    """What both kinds of connection add to urllib3's: dial guarded, send once, read bounded."""
+class GuardedConnection(HTTPConnection):
+    """urllib3's connection, dialled by the guard; it sends once and reads within bounds."""
 
-    sock: AnySocket | None
     dialer: Dialer
     watch: Watch
     idle_since: float = 0.0
 
     def _new_conn(self) -> WatchedSocket:
-        sock = self.dialer.dial(self._dns_host, self.port, self.watch)  # type: ignore[attr-defined]
+        sock = self.dialer.dial(self._dns_host, self.port, self.watch)
         sock.settimeout(self.watch.left())  # the handshake's, where there is one
         return sock
 
@@ -207,8 +206,7 @@ class _Guarded:
         watch.allow(_HEAD_ALLOWANCE)
         if self.sock is None:
             self._connect(watch)
-        sock = self.sock
-        assert sock is not None
+        sock = cast("AnySocket", self.sock)
         sock.watch = watch
         sock.sendall(data)
         response = BoundedResponse(sock, method=method)
@@ -221,30 +219,23 @@ class _Guarded:
 
     def rest(self) -> None:
         """Forget the call that is over; what it held on to must not live as long as we do."""
-        assert self.sock is not None
-        self.watch = self.sock.watch = _NO_CALL
+        self.watch = cast("AnySocket", self.sock).watch = _NO_CALL
 
     def _connect(self, watch: Watch) -> None:
         try:
-            self.connect()  # type: ignore[attr-defined]
+            self.connect()
         except TimeoutError:
             watch.left()
             raise CallTimeout(watch.timeout_ms) from None
 
 
-class GuardedConnection(_Guarded, HTTPConnection):
-    """A guarded connection in the clear."""
+class GuardedTLSConnection(GuardedConnection, HTTPSConnection):
+    """The same with TLS; certificate and name are always verified."""
 
 
-class GuardedTLSConnection(_Guarded, HTTPSConnection):
-    """A guarded connection with TLS; certificate and name are always verified."""
-
-
-def open_connection(
-    target: Target, *, dialer: Dialer, tls: ssl.SSLContext
-) -> GuardedConnection | GuardedTLSConnection:
+def open_connection(target: Target, *, dialer: Dialer, tls: ssl.SSLContext) -> GuardedConnection:
     """A connection to the target's origin that dials at its first exchange."""
-    connection: GuardedConnection | GuardedTLSConnection
+    connection: GuardedConnection
     if target.scheme == "https":
         connection = GuardedTLSConnection(target.host, target.port, ssl_context=tls)
     else:

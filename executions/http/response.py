@@ -37,14 +37,14 @@ _CHARSET = re.compile(
 class BoundedResponse(http.client.HTTPResponse):
     """An answer whose head has at most 100 header lines and 64 KiB, interim answers included."""
 
+    _method: str | None
+
     def begin(self) -> None:
         """Read the status line and the headers.
 
         Raises AnswerTooLarge beyond the bounds, http.client.BadStatusLine or HTTPException
         for what is no HTTP.
         """
-        if self.headers is not None:
-            return
         reader = _HeadReader(self.fp)
         while True:
             self.version, status, self.reason = reader.read_status()
@@ -125,7 +125,7 @@ class _HeadReader:
 
     def read_lines(self) -> list[bytes]:
         """The header lines, up to the empty line that ends them."""
-        lines = []
+        lines: list[bytes] = []
         while True:
             line = self._read_line()
             if not line.endswith(b"\n"):

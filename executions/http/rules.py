@@ -96,7 +96,7 @@ def check_url(text: str) -> str:
 @lru_cache(maxsize=4096)
 def read_url(text: str) -> Target:
     """Take an http(s) URL apart. Raises RuleError that lists every problem."""
-    if not isinstance(text, str) or not text:
+    if not text:
         raise RuleError("must be an http or https URL")
     problems = []
     if len(text) > MAX_URL:
