@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from django.db import connections, router, transaction
 from django.db.models import QuerySet
 
 from jobs.contract import Progress, Result, Run
+from reports.copy_out import copied_lines
 from reports.csv_export import CsvFile, Written
 from reports.days import Span, day_before, span_of_day
 from reports.files import export_directory
@@ -25,7 +26,7 @@ COLUMNS = ("id", "type", "amount", "status", "consumer_id", "created_at", "updat
 ORDERED_UP_TO = 100_000
 ROWS_AT_ONCE = 2000
 
-# All formatting is the database's (PostgreSQL); `_portable_rows` is the path with the same answers.
+# All formatting is the database's (PostgreSQL); `_portable` is the path with the same answers.
 # The words of type and status are the table's own (its checks), so no cell can start a formula.
 COPY_DAY = """
 COPY (
@@ -80,12 +81,12 @@ def _write(run: Run, day: date, *, now: datetime, compress: bool) -> Written:
         file.write_header(HEADER)
         ordered = total <= ORDERED_UP_TO
         if _is_copied():
-            with _copied_lines(span, ordered=ordered) as lines:
-                for group in _grouped(lines):
-                    file.write_block(b"".join(group), rows=len(group))
-                    tell(len(group))
+            with closing(_copied(span, ordered=ordered)) as groups:
+                for lines in groups:
+                    file.write_block(b"".join(lines), rows=len(lines))
+                    tell(len(lines))
         else:
-            for rows in _grouped(_portable_rows(span, ordered=ordered)):
+            for rows in _portable(span, ordered=ordered):
                 file.write_rows(rows)
                 tell(len(rows))
     return file.written
@@ -95,26 +96,19 @@ def _is_copied() -> bool:
     return connections[router.db_for_read(Transaction)].vendor == "postgresql"
 
 
-@contextmanager
-def _copied_lines(span: Span, *, ordered: bool) -> Iterator[Iterable[bytes]]:
-    """The lines of the file, one for each row, as PostgreSQL's COPY makes them."""
-    connection = connections[router.db_for_read(Transaction)]
+def _copied(span: Span, *, ordered: bool) -> Generator[list[memoryview]]:
+    """The lines of the file as PostgreSQL makes them."""
     statement = COPY_DAY + (COPY_ORDER if ordered else "") + COPY_END
-    cursor: Any
-    with connection.wrap_database_errors, connection.cursor() as cursor:  # noqa: SIM117 - copy needs the cursor
-        with cursor.copy(statement, {"start": span.start, "end": span.end}) as copy:
-            yield copy
+    params = {"start": span.start, "end": span.end}
+    return copied_lines(connections[router.db_for_read(Transaction)], statement, params, at_once=ROWS_AT_ONCE)
 
 
-def _portable_rows(span: Span, *, ordered: bool) -> Iterator[tuple[Any, ...]]:
+def _portable(span: Span, *, ordered: bool) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of the file, in groups."""
     rows = rows_of(span)
     if ordered:
         rows = rows.order_by("created_at", "pk")
-    return rows.values_list(*COLUMNS).iterator(chunk_size=ROWS_AT_ONCE)
-
-
-def _grouped(items: Iterable[Any]) -> Iterator[list[Any]]:
-    source = iter(items)
+    source = rows.values_list(*COLUMNS).iterator(chunk_size=ROWS_AT_ONCE)
     while group := list(itertools.islice(source, ROWS_AT_ONCE)):
         yield group
 
