@@ -33,7 +33,7 @@ class Times:
         """How many of the times lie before `time`."""
         hour, rest = divmod(max(time - self.extra, 0), HOUR)
         minute, rest = divmod(rest, 60 * SECOND)
-        second = rest // SECOND  # a started second has passed
+        second = -(-rest // SECOND)  # a started second has passed
         rank, known = _count(self.hours, hour)
         part, known = _count(self.minutes, minute) if known else (0, False)
         rank = rank * len(self.minutes) + part
