@@ -1,11 +1,31 @@
-"""The handlers that need nothing but the engine: `default`."""
+"""The handlers that need nothing but the engine: `default` and `http`."""
 
 from __future__ import annotations
 
-from jobs.contract import PermanentError, Result, Run
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+
+from executions import egress
+from executions.http import rules
+from executions.http.caller import Answer, Request
+from executions.http.errors import CallError, CallStopped, HostBusy
+from executions.http.signature import sign
+from jobs.contract import NotNow, PermanentError, Result, RetryLater, Run, Stopped
 from jobs.registry import handler
+from web.moments import format_moment
+from web.redaction import masked, redact
 
 MAX_WAIT_MS = 60_000
+HTTP_TIMEOUT_MS = 30_000
+WITHOUT_BODY = frozenset({"GET", "HEAD"})
+REPLACEABLE = frozenset({"content-type", "user-agent"})
+FAILED = (1, 0, 1)
+SHOWN_HEADERS = 50
+SHOWN_LENGTH = 500
 
 
 @handler("default")
@@ -27,3 +47,132 @@ def wait(run: Run) -> Result:
             "payload": dict(run.params),
         }
     )
+
+
+@handler("http", timeout_ms=HTTP_TIMEOUT_MS)
+def call(run: Run) -> Result:
+    """Calls the job's address with its method, headers and payload; an answer of 2xx is a success.
+
+    1. Build the request; what cannot be sent fails for good.
+    2. Call through the egress guard, within the job's time-out from resolve to the last byte.
+    3. Sort what came of it: a full host gives the slot back uncounted, a refused address fails
+       for good, everything else may be retried, not before the target's Retry-After.
+    """
+    request = build_request(run, now=int(time.time()))
+    shown = f"{request.method} {rules.mask_url(request.url)}"
+    facts = {"request": {"method": request.method, "url": rules.mask_url(request.url)}}
+    try:
+        answer = egress.caller().call(request, should_stop=run.should_stop)
+    except CallStopped as error:
+        raise Stopped(str(error), totals=FAILED) from None
+    except HostBusy as error:
+        raise NotNow(str(error), delay=error.retry_delay) from None
+    except CallError as error:
+        run.log.warning(f"{shown}: {redact(str(error))}", reason=error.reason)
+        raise _as_failure(error, facts) from None
+    facts["response"] = _show(answer)
+    _log_answer(run, shown, answer)
+    if answer.is_success:
+        return Result(total=1, success=1, status_code=answer.status_code, body=answer.body, data=facts)
+    raise RetryLater(
+        redact(answer.failure),
+        delay=answer.retry_delay,
+        reason="http_status",
+        status_code=answer.status_code,
+        body=answer.body,
+        totals=FAILED,
+        data=facts,
+    )
+
+
+def build_request(run: Run, *, now: int) -> Request:
+    """The request of one attempt; `now` (seconds since 1970) goes into the signature.
+
+    Raises PermanentError for a job that cannot be sent as it is (SQL can write anything).
+    """
+    if not run.job.api:
+        raise PermanentError("the job has no address (api)", totals=FAILED)
+    method = run.job.method.upper()
+    body = None if method in WITHOUT_BODY else _body(run)
+    try:
+        given = rules.check_headers(_given_headers(run))
+    except ValueError as error:
+        raise PermanentError(f"headers: {error}", totals=FAILED) from None
+    headers = ({} if body is None else {"Content-Type": "application/json"}) | {
+        "User-Agent": egress.user_agent(),
+        "Idempotency-Key": str(run.id),
+        "X-Execution-Id": str(run.id),
+        "X-Job-Id": str(run.job.id),
+        "X-Attempt": str(run.attempt),
+        **_signature(run, body or b"", now),
+    }
+    return Request(
+        url=run.job.api,
+        method=method,
+        headers=_with_given(headers, given),
+        body=body,
+        timeout_ms=run.job.timeout_ms,
+        follow_redirects=run.job.follow_redirects,
+        attempt=run.attempt,
+    )
+
+
+def _body(run: Run) -> bytes:
+    document = {
+        "jobId": str(run.job.id),
+        "jobName": run.job.name,
+        "executionId": str(run.id),
+        "scheduledAt": format_moment(run.scheduled_at),
+        "attemptNumber": run.attempt,
+        "payload": run.params,
+        "metadata": run.job.metadata,
+    }
+    # ASCII on the wire, so that no text, however odd, can fail to be encoded.
+    return json.dumps(document, separators=(",", ":")).encode("ascii")
+
+
+def _given_headers(run: Run) -> dict[str, Any]:
+    """The job's own headers in clear, without an idempotency key (ours is the one that counts)."""
+    revealed = run.job.headers
+    return {name: value for name, value in revealed.items() if str(name).lower() != "idempotency-key"}
+
+
+def _signature(run: Run, body: bytes, now: int) -> dict[str, str]:
+    if not settings.WEBHOOK_SECRET.strip():
+        return {}
+    return sign(settings.WEBHOOK_SECRET, message_id=str(run.id), timestamp=now, body=body)
+
+
+def _with_given(ours: dict[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Ours first, then the job's, which replace the content type and the user agent only."""
+    replaced = {name.lower() for name in given} & REPLACEABLE
+    kept = {name: value for name, value in ours.items() if name.lower() not in replaced}
+    taken = {name.lower() for name in kept}
+    return kept | {name: value for name, value in given.items() if name.lower() not in taken}
+
+
+def _as_failure(error: CallError, facts: dict[str, Any]) -> PermanentError | RetryLater:
+    message, details = redact(str(error)), {"reason": error.reason, "totals": FAILED, "data": facts}
+    if error.permanent:
+        return PermanentError(message, **details)
+    return RetryLater(message, delay=error.retry_delay, **details)
+
+
+def _show(answer: Answer) -> dict[str, Any]:
+    """What the admin shows of an answer besides its status code and body."""
+    headers = list(answer.headers.items())[:SHOWN_HEADERS]
+    return {
+        "statusCode": answer.status_code,
+        "reason": answer.reason_phrase[:SHOWN_LENGTH],
+        "headers": masked({name[:SHOWN_LENGTH]: value[:SHOWN_LENGTH] for name, value in headers}),
+        "url": rules.mask_url(answer.final_url),
+        "redirects": answer.redirects,
+        "durationMs": round(answer.duration.total_seconds() * 1000),
+        "truncated": answer.truncated,
+    }
+
+
+def _log_answer(run: Run, shown: str, answer: Answer) -> None:
+    spent = round(answer.duration.total_seconds() * 1000)
+    say = run.log.info if answer.is_success else run.log.warning
+    say(f"{shown}: HTTP {answer.status_code} in {spent} ms", statusCode=answer.status_code, durationMs=spent)

@@ -31,6 +31,7 @@ class HandlerError(Exception):
         status_code: int | None = None,
         body: str | None = None,
         totals: tuple[int, int, int] = (0, 0, 0),
+        data: Any = None,
     ) -> None:
         super().__init__(message)
         if reason is not None:
@@ -38,6 +39,7 @@ class HandlerError(Exception):
         self.status_code = status_code
         self.body = body
         self.totals = totals
+        self.data = data
 
 
 class RetryLater(HandlerError):
@@ -50,6 +52,18 @@ class RetryLater(HandlerError):
 
 class PermanentError(HandlerError):
     """The attempt failed and no retry can help: the execution ends FAILED at once."""
+
+
+class NotNow(HandlerError):
+    """Nothing was done yet, because there was no room; give the slot back and come again.
+
+    Neither a failure nor a retry: the execution waits at least `delay` (a second) and its next
+    attempt begins afresh, also for a job that runs at most once.
+    """
+
+    def __init__(self, message: str, *, delay: timedelta | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.delay = delay or timedelta(seconds=1)
 
 
 class Stopped(HandlerError):

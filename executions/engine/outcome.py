@@ -12,7 +12,7 @@ from executions import lifecycle
 from executions.engine.assignment import Assignment
 from executions.lifecycle import Ending, LogLine
 from executions.retry import decide
-from jobs.contract import HandlerError, PermanentError, Result, RetryLater, Stopped
+from jobs.contract import HandlerError, NotNow, PermanentError, Result, RetryLater, Stopped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,9 @@ def judge(
         return lifecycle.release(assignment.claim, now=now, called_once=once)
     if outcome.stopped_for == "cancel":
         return lifecycle.stop(assignment.claim, reason=outcome.cancel_reason, duration_ms=outcome.duration_ms)
+    if isinstance(outcome.error, NotNow) and not outcome.stopped_for:
+        # Nothing was called yet, so it goes back uncounted, whatever the execution type.
+        return lifecycle.release(assignment.claim, now=now + outcome.error.delay)
     failure = _failure(assignment, outcome)
     if failure is None:
         assert outcome.result is not None
@@ -68,9 +71,14 @@ class Failure:
 
 
 def _failure(assignment: Assignment, outcome: Outcome) -> Failure | None:
-    if outcome.stopped_for == "timeout":
-        return Failure(message=f"timeout of {assignment.job.timeout_ms}ms exceeded", reason="timeout")
     error = outcome.error
+    if outcome.stopped_for == "timeout":
+        return Failure(
+            message=f"timeout of {assignment.job.timeout_ms}ms exceeded",
+            reason="timeout",
+            totals=error.totals if isinstance(error, HandlerError) else None,
+            result=error.data if isinstance(error, HandlerError) else None,
+        )
     if isinstance(error, HandlerError):
         return Failure(
             message=str(error) or type(error).__name__,
@@ -80,6 +88,7 @@ def _failure(assignment: Assignment, outcome: Outcome) -> Failure | None:
             totals=error.totals,
             status_code=error.status_code,
             body=error.body,
+            result=error.data,
         )
     if error is not None:
         return Failure(message=_words(error))
