@@ -250,18 +250,19 @@ def _tags_of(job_ids: Collection[int]) -> dict[int, tuple[UUID, ...]]:
     return found
 
 
-def read_tags(tags: Collection[UUID], now: datetime) -> dict[UUID, SharedFacts]:
-    """Limits of these tags and how much is used, under a lock of the tags' rows."""
+def read_tags(tags: Collection[UUID], now: datetime, *, lock: bool = True) -> dict[UUID, SharedFacts]:
+    """Limits of these tags and how much is used, under a lock of the tags' rows unless told otherwise."""
     if not tags:
         return {}
     keys = Rows("v", {"key": "uuid"}, ((key,) for key in sorted(tags)))
-    fetch(
-        f"""
-        SELECT t.id FROM job_tags AS t WHERE t.id IN (SELECT v.key FROM {keys.sql})
-        ORDER BY t.id {locked("FOR NO KEY UPDATE")}
-        """,
-        keys.params,
-    )
+    if lock:
+        fetch(
+            f"""
+            SELECT t.id FROM job_tags AS t WHERE t.id IN (SELECT v.key FROM {keys.sql})
+            ORDER BY t.id {locked("FOR NO KEY UPDATE")}
+            """,
+            keys.params,
+        )
     rows = fetch(
         f"""
         SELECT t.id, t.name, t.max_concurrent, t.rate_limit_per_minute,
@@ -282,8 +283,8 @@ def read_tags(tags: Collection[UUID], now: datetime) -> dict[UUID, SharedFacts]:
     }
 
 
-def read_queues(names: Collection[str], now: datetime) -> dict[str, SharedFacts]:
-    """Switches and limits of these queues and of `*`; counted limits under their rows' lock."""
+def read_queues(names: Collection[str], now: datetime, *, lock: bool = True) -> dict[str, SharedFacts]:
+    """Switches and limits of these queues and of `*`; counted ones under their rows' lock, if asked."""
     keys = Rows("v", {"key": "text"}, ((key,) for key in sorted({*names, EVERYTHING})))
     rows = fetch(
         f"""
@@ -293,7 +294,7 @@ def read_queues(names: Collection[str], now: datetime) -> dict[str, SharedFacts]
         keys.params,
     )
     counted = [row[0] for row in rows if row[2] is not None or row[3] is not None]
-    for name in counted:
+    for name in counted if lock else ():
         fetch(f"SELECT name FROM queues WHERE name = %s {locked('FOR NO KEY UPDATE')}", [name])
     return {
         row[0]: SharedFacts(
