@@ -58,7 +58,7 @@ def postgresql(
     """A PostgreSQL server behind a pool of DB_POOL_MIN to DB_POOL_MAX connections per process."""
     bouncer = env.flag("DB_PGBOUNCER", False)
     low = env.whole("DB_POOL_MIN", 2, 0, 1000)
-    high = env.whole("DB_POOL_MAX", 20, 1, 1000)
+    high = env.whole("DB_POOL_MAX", 20, 2, 1000)
     if low > high:
         env.refuse("DB_POOL_MIN", f"must not be above DB_POOL_MAX ({high})")
         low = high

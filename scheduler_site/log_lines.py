@@ -27,7 +27,8 @@ def timestamp(record: logging.LogRecord) -> str:
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:
     """The context of the line and what the caller gave as `extra`, by camelCase names."""
-    given = merge_record_extra(record, {}, reserved=RESERVED_ATTRS)
+    # Django adds the whole request to what it logs; its id is in the context.
+    given = merge_record_extra(record, {}, reserved={*RESERVED_ATTRS, "request"})
     return {**logcontext.current(), **{_camel(key): value for key, value in given.items()}}
 
 

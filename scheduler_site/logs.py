@@ -40,7 +40,10 @@ def configure(*, level: str, directory: Path | None, as_json: bool, secrets: Ite
         "loggers": {
             **dict.fromkeys(APPS, ours),
             "django": {"level": _library_level(level), "handlers": [], "propagate": True},
-            "gunicorn": {"level": "INFO" if level != "error" else "ERROR", "handlers": [], "propagate": True},
+            # Refused requests are answers, not events; the metrics count them, and proxies log accesses.
+            "django.request": {"level": "DEBUG" if level == "verbose" else "ERROR"},
+            "gunicorn.access": {"level": "INFO" if level == "verbose" else "WARNING", "propagate": True},
+            "gunicorn.error": {"level": "ERROR" if level == "error" else "INFO", "propagate": True},
         },
     }
 

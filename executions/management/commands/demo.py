@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -149,6 +150,9 @@ def wait_until_it_answers(children: dict[str, subprocess.Popen[bytes]], interrup
         refuse_dead_child(children)
         try:
             with urllib.request.urlopen(f"http://{HOST}:{settings.PORT}/api/v1/health/live", timeout=2):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code < 500:
                 return
         except (OSError, HTTPException):
             pass  # not yet

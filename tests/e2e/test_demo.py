@@ -1,0 +1,164 @@
+"""`make run` as a newcomer meets it: one command, a page that answers, one Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import postgres
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Demo:
+    """A demo that was started, and what it has printed so far."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.port = int(environment["PORT"])
+        self.printed = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "demo"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def read_until(self, text: str) -> None:
+        """Read its output up to the line with this text; fails with all of it when there is none."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.printed += line
+            if text in line:
+                return
+        pytest.fail(f"{text!r} was never printed:\n{self.printed}")
+
+    def ask(self, path: str) -> tuple[int, bytes]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return answer.status, answer.read()
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        """Send the signal, read the rest, and answer the exit code."""
+        self.process.send_signal(number)
+        self.printed += self.process.communicate(timeout=60)[0]
+        return self.process.returncode
+
+    def children(self) -> dict[str, int]:
+        """The process ids of web and scheduler."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+                command = path.with_name("cmdline").read_text()
+            except OSError:
+                continue  # it ended while we looked
+            if int(fields[1]) == self.process.pid:
+                found["scheduler" if "run_scheduler" in command else "web"] = int(path.parent.name)
+        return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process still runs; one that has ended and was not yet collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def start(database_url: str, tmp_path: Path) -> Iterator[Callable[[], Demo]]:
+    """Starts a demo on a database of its own; whatever still runs at the end is killed."""
+    started: list[Demo] = []
+    unset = ("APP_ENV", "TEST_DATABASE", "TEST_DATABASE_URL", "DATABASE_URL")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment |= {
+        "DATABASE_URL": database_url,
+        "EXPORT_DIRECTORY": str(tmp_path / "exports"),
+        "PORT": str(postgres.free_port()),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+    def start_demo() -> Demo:
+        started.append(Demo(environment))
+        return started[-1]
+
+    yield start_demo
+    for demo in started:
+        if demo.process.poll() is None:
+            demo.process.kill()
+            demo.process.communicate(timeout=60)
+
+
+def test_one_command_starts_everything_and_one_interrupt_ends_it(start: Callable[[], Demo]) -> None:
+    demo = start()
+    demo.read_until("Ctrl-C stops web and scheduler.")
+    children = demo.children()
+    status, health = demo.ask("/api/v1/health")
+
+    assert status == 200
+    assert json.loads(health)["database"] == "connected"
+    assert demo.ask("/api/v1/jobs")[0] == 200, "a guest may look at the demo"
+    assert set(children) == {"web", "scheduler"}
+    assert re.search(r"admin@example.com, password \S{12}$", demo.printed, re.MULTILINE)
+
+    assert demo.end() == 0, demo.printed
+    assert not any(alive(pid) for pid in children.values())
+    assert demo.printed.rstrip().endswith("Stopped.")
+    assert "Traceback" not in demo.printed
+
+
+def test_it_works_a_second_time_and_does_not_print_a_password_again(start: Callable[[], Demo]) -> None:
+    first = start()
+    first.read_until("Ctrl-C stops")
+    assert first.end(signal.SIGTERM) == 0
+
+    second = start()
+    second.read_until("Ctrl-C stops")
+    assert "as printed at the first start" in second.printed
+    assert second.end() == 0
+
+
+@pytest.mark.parametrize(("victim", "other"), [("web", "scheduler"), ("scheduler", "web")])
+def test_when_one_of_the_two_dies_the_other_is_ended_and_the_exit_code_tells(
+    start: Callable[[], Demo], victim: str, other: str
+) -> None:
+    demo = start()
+    demo.read_until("Ctrl-C stops")
+    children = demo.children()
+    os.kill(children[victim], signal.SIGKILL)
+    demo.read_until(f"The {victim} process ended by itself")
+
+    assert demo.process.wait(timeout=60) != 0
+    assert not alive(children[other])
+
+
+def test_a_taken_port_is_told_in_one_line(start: Callable[[], Demo]) -> None:
+    first = start()
+    first.read_until("Ctrl-C stops")
+    second = start()
+    output = second.process.communicate(timeout=60)[0]
+
+    assert second.process.returncode == 1
+    assert output.count("\n") == 1
+    assert f"Port {first.port} cannot be used (Address already in use)" in output
+    assert first.end() == 0
+
+
+def test_when_the_demo_itself_is_killed_nothing_of_it_keeps_running(start: Callable[[], Demo]) -> None:
+    demo = start()
+    demo.read_until("Ctrl-C stops")
+    children = demo.children()
+    demo.end(signal.SIGKILL)  # its output ends when the last of its children has ended
+
+    assert not any(alive(pid) for pid in children.values())
