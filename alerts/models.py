@@ -64,8 +64,9 @@ class Delivery(models.Model):
     """One message for one event of one execution; sent at most once per episode."""
 
     id = models.UUIDField(primary_key=True, editable=False, db_default=RandomUUID())
-    alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries", db_index=False)
     execution_id = models.UUIDField(null=True, blank=True)
+    job_id = models.BigIntegerField(null=True, blank=True)
     event = models.CharField(max_length=30)
     status = models.CharField(
         max_length=10,
@@ -76,6 +77,10 @@ class Delivery(models.Model):
     tries = models.IntegerField(default=0, db_default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(null=True, blank=True)
+    # Where the event stands among those of its kind, and how long its episode is known to go on.
+    happened_at = models.DateTimeField(null=True, blank=True)
+    open_until = models.DateTimeField(null=True, blank=True)
+    details = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
     created_at = models.DateTimeField(db_default=DatabaseNow())
 
     objects = DeliveryQuerySet.as_manager()
@@ -88,12 +93,36 @@ class Delivery(models.Model):
             models.UniqueConstraint(fields=["alert", "event", "execution_id"], name="alert_deliveries_once"),
         ]
         indexes = [
+            # What to send next.
             models.Index(
                 fields=["next_try_at"],
                 condition=models.Q(status=DeliveryStatus.PENDING),
                 name="alert_deliveries_due",
-            )
+            ),
+            # Whether an episode was told.
+            models.Index(
+                fields=["alert", "job_id", "event", "happened_at"], name="alert_deliveries_episodes"
+            ),
+            # Retention.
+            models.Index(fields=["created_at"], name="alert_deliveries_created"),
         ]
 
     def __str__(self) -> str:
         return f"{self.event} ({self.status})"
+
+
+class Cursor(models.Model):
+    """How far the ledger was looked through for endings; moved in the transaction that tells them.
+
+    Behind `moment` all was seen, and at that very moment up to `execution_id` (all, when null).
+    """
+
+    name = models.CharField(max_length=20, primary_key=True)
+    moment = models.DateTimeField()
+    execution_id = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        db_table = "alert_cursors"
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.moment}"
