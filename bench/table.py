@@ -26,7 +26,7 @@ class Table:
         print(f"\n{self.question}\n{machine()}\n")
         for name, figure, note in self.lines:
             ratio = figure / known[floor]
-            print(f"  {name:<{width}}  {figure:>12,.0f} {self.unit}  {ratio:>7.2f} ×  {note}")
+            print(f"  {name:<{width}}  {figure:>12,.0f} {self.unit}  {ratio:>7.2f} x  {note}")
 
 
 def machine() -> str:
