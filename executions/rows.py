@@ -1,14 +1,14 @@
 """Many rows in one statement, written once for PostgreSQL and SQLite.
 
-`Rows` turns Python rows into a table that a statement can join. The statements of `lifecycle` and of the engine
-are built on it, so that both databases run the same SQL in the same groups.
+`Rows` turns Python rows into a table that a statement can join. The statements of `lifecycle`
+and of the engine are built on it, so that both databases run the same SQL in the same groups.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -86,9 +86,10 @@ def read_uuid(value: Any) -> UUID:
 
 def read_moment(value: Any) -> datetime | None:
     """A time that raw SQL answered as aware UTC, whichever database it came from."""
-    if value is None or isinstance(value, datetime):
-        return value
-    return datetime.fromisoformat(f"{value}+00:00")
+    if value is None:
+        return None
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def read_json(value: Any) -> Any:

@@ -32,6 +32,7 @@ DUTY_LIMIT = 30.0
 SHORTEST_WAIT = 0.005
 WITHDRAW_AFTER = 1.0  # seconds a claim may wait for a slot before it is given back
 STOP_GRACE = 2.0
+MAX_FAILURES = 60
 
 
 class Engine:
@@ -51,6 +52,8 @@ class Engine:
         self.stale_writes = 0
         self._unwritten: list[Finished] = []
         self._stopping = False
+        self._found_work = False
+        self._failures = 0
         self._poll = Timer(every=config.poll)
         self._plan = Timer(every=config.poll)
         self._claim = Timer(every=config.poll)
@@ -71,13 +74,19 @@ class Engine:
         self._leave()
 
     def run_once(self) -> None:
-        """Plan and run what is due until nothing is, then drain."""
+        """Plan and run what is due until nothing is, then drain.
+
+        Raises RuntimeError when the database, or a pass, fails MAX_FAILURES times in a row.
+        """
         self._begin()
         while not self._stopping:
             wait = self._guarded(self._pass)
             if self._is_idle():
                 break
-            self.bell.wait(min(wait, 0.05))
+            if self._failures >= MAX_FAILURES:
+                self._drain()
+                raise RuntimeError(f"{self._failures} passes in a row failed; the log says why")
+            self.bell.wait(min(wait, 0.05) if not self._failures else wait)
         self._drain()
         self._leave()
 
@@ -116,13 +125,16 @@ class Engine:
     def _guarded(self, step: Callable[[], float]) -> float:
         """Run one step; a database that fails costs a wait and one line a second, not the loop."""
         try:
-            return step()
+            wait = step()
+            self._failures = 0
+            return wait
         except DatabaseProblem as problem:
             self._complain("the database does not answer: %s", problem)
         except Exception:
             if self._complaint.is_due():
                 self._complaint.done()
                 log.exception("a pass failed")
+        self._failures += 1
         self._throw_connection_away()
         self._found_work = True
         for timer in (self._plan, self._claim, self._renew):
@@ -142,8 +154,6 @@ class Engine:
             connection.connection = None
 
     # One pass -------------------------------------------------------------------------------------
-
-    _found_work = False
 
     def _pass(self) -> float:
         """Every part that is due, each in its own short transaction; answers seconds to wait."""

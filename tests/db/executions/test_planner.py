@@ -1,0 +1,161 @@
+"""The planner over real tables: SQL's rows and edits, cursors, policies, broken rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from executions.engine import planner
+from executions.models import Execution
+from jobs.models import AuditEntry, Job, JobVersion
+from tests.factories import NOON, make_execution, make_job
+
+pytestmark = pytest.mark.django_db
+
+
+def run_sql(statement: str, *params: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+
+
+def ledger() -> list[tuple[str, str | None, int]]:
+    return [
+        (row.status, row.reason, row.skipped_count or 1) for row in Execution.objects.order_by("scheduled_at")
+    ]
+
+
+def test_a_row_of_three_columns_is_adopted_and_waits_for_midnight() -> None:
+    run_sql(
+        "INSERT INTO batch_jobs (job_name, cron_expression, status)"
+        " VALUES ('other-daily-reports', '0 0 * * *', 'active')"
+    )
+    planner.adopt(NOON)
+    job = Job.objects.get()
+    assert job.next_run_at == datetime(2026, 3, 3, tzinfo=UTC)
+    assert (job.last_run_at, job.origin, job.uuid.version) == (None, "sql", 4)
+    assert JobVersion.objects.get(job=job).definition["cron_expression"] == "0 0 * * *"
+
+
+def test_the_next_run_that_sql_sets_is_used() -> None:
+    job = make_job(cron_expression="0 0 * * *", next_run_at=NOON)
+    planner.adopt(NOON)
+    planner.plan_due(NOON)
+    assert Execution.objects.get().scheduled_at == NOON
+    job.refresh_from_db()
+    assert job.next_run_at == datetime(2026, 3, 3, tzinfo=UTC)
+
+
+def test_an_expression_that_sql_changes_is_planned_anew_and_kept_as_a_version() -> None:
+    job = make_job(cron_expression="0 12 * * *")
+    planner.adopt(NOON - timedelta(hours=1))
+    run_sql("UPDATE batch_jobs SET cron_expression = '30 * * * *' WHERE id = %s", job.id)
+    planner.adopt(NOON + timedelta(minutes=5))
+    job.refresh_from_db()
+    assert job.next_run_at == NOON + timedelta(minutes=30)
+    assert ledger() == [("SKIPPED", "rescheduled", 1)]
+    assert [version.version for version in JobVersion.objects.order_by("version")] == [1, 2]
+    assert JobVersion.objects.get(version=1).valid_to is not None
+    assert AuditEntry.objects.get().change_details["cron_expression"] == {
+        "old": "0 12 * * *",
+        "new": "30 * * * *",
+    }
+
+
+def test_a_next_run_that_sql_takes_away_is_computed_again() -> None:
+    job = make_job(cron_expression="0 0 * * *")
+    planner.adopt(NOON)
+    run_sql("UPDATE batch_jobs SET next_run_at = NULL WHERE id = %s", job.id)
+    planner.adopt(NOON)
+    job.refresh_from_db()
+    assert job.next_run_at == datetime(2026, 3, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("cron_expression", "99 * * * *"), ("timezone", "Mars/Olympus"), ("cron_expression", "0 0 30 2 *")],
+)
+def test_a_broken_row_says_why_and_others_go_on(column: str, value: str) -> None:
+    broken, sound = make_job(next_run_at=NOON), make_job(cron_expression="0 12 * * *", next_run_at=NOON)
+    run_sql(f"UPDATE batch_jobs SET {column} = %s WHERE id = %s", value, broken.id)
+    planner.adopt(NOON)
+    planner.plan_due(NOON)
+    broken.refresh_from_db()
+    assert broken.error_message
+    assert broken.next_run_at is None
+    assert Execution.objects.get().job == sound
+
+
+def test_a_broken_row_is_looked_at_again_only_when_it_is_edited() -> None:
+    job = make_job(cron_expression="99 * * * *")
+    assert planner.adopt(NOON).jobs == 1
+    assert planner.adopt(NOON).jobs == 0
+    run_sql("UPDATE batch_jobs SET cron_expression = '0 0 * * *' WHERE id = %s", job.id)
+    planner.adopt(NOON)
+    job.refresh_from_db()
+    assert (job.error_message, job.schedule_error) == (None, None)
+    assert job.next_run_at == datetime(2026, 3, 3, tzinfo=UTC)
+
+
+def test_planning_twice_changes_nothing() -> None:
+    job = make_job(cron_expression="0 12 * * *", next_run_at=NOON)
+    planner.adopt(NOON)
+    planner.plan_due(NOON)
+    Job.objects.filter(id=job.id).update(next_run_at=NOON)
+    planner.plan_due(NOON)
+    assert Execution.objects.count() == 1
+    job.refresh_from_db()
+    assert job.next_run_at == NOON + timedelta(days=1)
+
+
+def test_jobs_that_are_off_get_no_occurrences() -> None:
+    for state in ("paused", "inactive", "cancelled", "completed", "failed", "deleted"):
+        make_job(cron_expression="0 12 * * *", next_run_at=NOON, state=state)
+    planner.adopt(NOON)
+    planner.plan_due(NOON)
+    assert not Execution.objects.exists()
+
+
+def test_a_schedule_that_has_ended_is_not_looked_at_again() -> None:
+    job = make_job(cron_expression="0 12 * * *", next_run_at=NOON, end_at=NOON)
+    planner.adopt(NOON)
+    planner.plan_due(NOON)
+    job.refresh_from_db()
+    assert (job.next_run_at, job.exhausted) == (None, True)
+    assert planner.adopt(NOON).jobs == 0
+
+
+def test_replace_ends_the_older_ones() -> None:
+    job = make_job(cron_expression="* * * * *", overlap_policy="replace", next_run_at=NOON)
+    older = make_execution(job, scheduled_at=NOON - timedelta(minutes=1))
+    planner.adopt(NOON)
+    planner.plan_due(NOON)
+    older.refresh_from_db()
+    assert (older.status, older.reason) == ("CANCELLED", "replaced")
+    assert Execution.objects.get(scheduled_at=NOON).status == "PENDING"
+
+
+def test_three_days_of_ten_thousand_fire_times_stay_within_one_pass_of_rows() -> None:
+    make_job(cron_expression="* * * * * *", next_run_at=NOON - timedelta(days=3))
+    planner.adopt(NOON)
+    planner.plan_due(NOON)
+    rows = ledger()
+    assert rows[0] == ("SKIPPED", "misfire", 3 * 86_400 - 60)
+    assert len(rows) <= 101
+
+
+@pytest.mark.parametrize("pattern", ["hourly", "daily", "weekly", "monthly"])
+def test_a_recurring_job_with_a_past_anchor_waits_for_its_next_turn(pattern: str) -> None:
+    job = make_job(
+        schedule_type="recurring",
+        cron_expression=None,
+        recurrence_pattern=pattern,
+        scheduled_at=NOON - timedelta(days=70, minutes=-10),
+    )
+    planner.adopt(NOON)
+    job.refresh_from_db()
+    assert job.next_run_at is not None
+    assert NOON < job.next_run_at <= NOON + timedelta(days=31)
+    assert job.next_run_at.minute == 10
