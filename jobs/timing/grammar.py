@@ -162,23 +162,30 @@ def _read_range(item: str, kind: FieldKind) -> list[int]:
         return list(range(kind.low, kind.high + 1))[::step]
     low = _read_number(match[1], kind, item)
     if match[2] is None:
-        return list(range(low, kind.high + 1))[::step] if match[3] else [_folded(low, kind)]
+        return _onward(low, kind)[::step] if match[3] else [_folded(low, kind)]
     return _stretch(low, _read_number(match[2], kind, item), kind)[::step]
+
+
+def _onward(low: int, kind: FieldKind) -> list[int]:
+    """The numbers from low to the end of the field; from Sunday written as 7, just that day."""
+    return list(range(low, kind.high + 1)) or [_folded(low, kind)]
 
 
 def _stretch(low: int, high: int, kind: FieldKind) -> list[int]:
     """The numbers from low to high, around the end of the field where low is the larger."""
-    if kind.is_weekday:
-        # 7 is Sunday as an end (5-7, 0-7) and as a beginning (7-2).
-        low = 0 if low == 7 else low
-        if high == 7:
-            return [*range(low, 7), *([0] if low else [])]
+    if low == high:
+        return [_folded(low, kind)]
+    low = _folded(low, kind)
+    if kind.is_weekday and high == 7:
+        # Sunday as the end of a range (5-7); 0-7 is the whole week.
+        return [*range(low, 7), *([0] if low else [])]
     if low <= high:
         return list(range(low, high + 1))
     return [*range(low, kind.high + 1), *range(kind.low, high + 1)]
 
 
 def _folded(number: int, kind: FieldKind) -> int:
+    """The number as the field counts it: Sunday may be written as 7."""
     return 0 if kind.is_weekday and number == 7 else number
 
 

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, timezone, tzinfo
+from datetime import UTC, datetime, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -35,10 +35,28 @@ def read_zone(zone: object) -> tzinfo:
     """An IANA name or tzinfo as tzinfo; raises ValueError with the reason for anything else."""
     if isinstance(zone, tzinfo):
         _offset(zone, 0)
-        return zone
+        return zone if _is_hashable(zone) else _ByIdentity(zone)
     if not isinstance(zone, str):
         raise ValueError(f"time zone must be an IANA name, not {type(zone).__name__}")
     return _named_zone(zone[:100])
+
+
+class _ByIdentity(tzinfo):
+    """A tzinfo that cannot be hashed (dateutil's), in a form that the cache can hold."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self.zone = zone
+
+    def fromutc(self, moment: datetime) -> datetime:
+        return moment.replace(tzinfo=UTC).astimezone(self.zone)
+
+
+def _is_hashable(zone: tzinfo) -> bool:
+    try:
+        hash(zone)
+    except TypeError:
+        return False
+    return True
 
 
 def check_zone(name: object) -> None:
