@@ -110,7 +110,7 @@ class IdleConnections:
 class GuardedAdapter(BaseAdapter):
     """Sends prepared requests through guarded, pooled connections.
 
-    Works by itself (`send_within`, `finish`) and mounted in a `requests.Session`. Proxies, and
+    Works by itself (`send_within`, then `read`) and mounted in a `requests.Session`. Proxies, and
     everything else in the environment, are ignored; certificates are always verified.
     """
 
@@ -135,14 +135,20 @@ class GuardedAdapter(BaseAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> requests.Response:
-        """What a Session calls. `timeout` (seconds, 30 by default) is one deadline over the
-        whole call, and the body may have 1 MiB."""
+        """What a Session calls: the body (at most 1 MiB) is read at once, `timeout` (seconds,
+        30 by default) is one deadline over everything. Raises CallError and its kinds."""
         seconds = timeout if isinstance(timeout, (int, float)) else 30.0
         watch = Watch(timeout_ms=int(seconds * 1000))
         request.headers["Accept-Encoding"] = "identity"
         response = self.send_within(request, watch)
         watch.allow(MAX_WIRE_BYTES)
-        response.raw.release_conn = lambda: self.finish(response)  # type: ignore[method-assign]
+        try:
+            response._content = response.raw.read(MAX_WIRE_BYTES)
+            self._keep(response)
+        except (OSError, HTTPException, BytesExceeded) as error:
+            raise _word_error(error, read_url(response.url), watch) from error
+        finally:
+            self._drop(response)
         return response
 
     def send_within(self, request: requests.PreparedRequest, watch: Watch) -> requests.Response:
@@ -186,29 +192,36 @@ class GuardedAdapter(BaseAdapter):
             raise
         return _make_response(request, raw, connection)
 
-    def finish(self, response: requests.Response) -> None:
-        """Keep the connection for the next call if the answer was read to its end, else close."""
-        raw: BoundedResponse = response.raw  # type: ignore[assignment]
-        connection: GuardedConnection = response.connection  # type: ignore[assignment]
-        if raw.isclosed() and not raw.will_close:
-            connection.rest()
-            self._idle.put(read_url(response.url).origin, connection)
-        else:
-            raw.close()
-            connection.close()
-
     def read(self, response: requests.Response, watch: Watch) -> Body:
-        """Read the body within its bounds and finish the response. Raises CallError."""
+        """Read the body within its bounds; the response is over then. Raises CallError."""
         try:
-            return read_body(response.raw, watch)  # type: ignore[arg-type]
+            body = read_body(response.raw, watch)  # type: ignore[arg-type]
+            self._keep(response)
         except (OSError, HTTPException) as error:
             raise _word_error(error, read_url(response.url), watch) from error
         finally:
-            self.finish(response)
+            self._drop(response)
+        return body
 
     def close(self) -> None:
         """Close the idle connections."""
         self._idle.close()
+
+    def _keep(self, response: requests.Response) -> None:
+        """Keep the connection for the next call if the answer was read to its very end."""
+        raw: BoundedResponse = response.raw  # type: ignore[assignment]
+        connection: GuardedConnection | None = response.connection  # type: ignore[assignment]
+        if connection is not None and raw.isclosed() and not raw.will_close:
+            response.connection = None  # type: ignore[assignment]
+            connection.rest()
+            self._idle.put(read_url(response.url).origin, connection)
+
+    def _drop(self, response: requests.Response) -> None:
+        """Close the connection unless it was kept."""
+        connection: GuardedConnection | None = response.connection  # type: ignore[assignment]
+        if connection is not None:
+            response.raw.close()
+            connection.close()
 
 
 def _read_target(url: str) -> Target:
@@ -269,7 +282,7 @@ def _word_error(error: Exception, target: Target, watch: Watch) -> CallError:
         case ConnectionError():
             what = "the target reset the connection"
         case BytesExceeded():
-            what = "the head of the answer does not end"
+            what = "the answer does not end"
         case OSError():
             what = f"connection failed: {error.strerror or 'error'}"
         case _:

@@ -13,7 +13,7 @@ import requests
 
 from .adapter import GuardedAdapter
 from .connection import Dialer, make_tls_context
-from .errors import CallError, CallStopped, HostBusy, RequestRefused
+from .errors import CallError, CallStopped, RequestRefused
 from .guard import EgressGuard
 from .politeness import Breaker, Host, HostGate, read_retry_after
 from .resolver import Resolve, Resolver, ask_system
@@ -74,7 +74,7 @@ class Answer:
 
 
 class Caller:
-    """Makes calls. One per process and guard; safe to share between threads.
+    """Makes calls. One per process and guard, made after any fork; safe to share between threads.
 
     `max_per_host` is HTTP_MAX_PER_HOST. `ask` resolves names (the system's resolver by
     default); `ca_file` names certificate authorities to trust besides the system's.
@@ -104,6 +104,13 @@ class Caller:
         Raises CallError or one of its kinds.
         """
         watch = Watch(timeout_ms=request.timeout_ms, should_stop=should_stop)
+        try:
+            return self._follow(request, watch)
+        except CallError as error:
+            error.sent = error.sent or watch.sent > 0  # by an earlier hop
+            raise
+
+    def _follow(self, request: Request, watch: Watch) -> Answer:
         hop = _Hop.of(request)
         redirects = 0
         while True:
@@ -142,7 +149,7 @@ class Caller:
             response = self._adapter.send_within(hop.prepare(), watch)
             body = self._adapter.read(response, watch)
         except CallError as error:
-            if not error.permanent and not isinstance(error, (CallStopped, HostBusy)):
+            if not error.permanent and not isinstance(error, CallStopped):
                 error.retry_delay = self._breaker.note_failure(host, time.monotonic())
             raise
         finally:
@@ -202,7 +209,9 @@ class _Hop:
         is not sent on takes its headers with it; 307 and 308 change nothing. Credentials stay
         behind when scheme, host or port change. Raises RequestRefused.
         """
-        url = urljoin(self.url, location.strip())
+        # Header text is Latin-1; targets mean UTF-8, and some leave blanks unescaped.
+        location = location.encode("latin-1").decode("utf-8", errors="replace")
+        url = urljoin(self.url, location.strip().replace(" ", "%20"))
         to_get = (status == 303 and self.method != "HEAD") or (status in {301, 302} and self.method == "POST")
         headers = self.headers
         if to_get:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+TLS_HANDSHAKE = b"\x16"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n" + b'{"ok":true}'
 
 
@@ -92,7 +93,7 @@ def _echo(visit: Visit) -> None:
 
 
 def _status(visit: Visit) -> None:
-    """/status/503?reason=Gone%20fishing&retryAfter=7&contentLength=no"""
+    """/status/503?reason=Gone%20fishing&retryAfter=7"""
     code = urlsplit(visit.request.path).path.split("/")[2]
     after = visit.request.query("retryAfter")
     headers = (f"Retry-After: {after}",) if after else ()
@@ -185,10 +186,9 @@ def _gzip(visit: Visit) -> None:
 
 
 def _redirect(visit: Visit) -> None:
-    """/redirect?to=<url>&status=302&secondsLeft…: `to` is sent as it is."""
-    visit.answer(
-        f"{visit.request.query('status', '302')} Found", b"", (f"Location: {visit.request.query('to')}",)
-    )
+    """/redirect?to=<url>&status=302: `to` is sent as it is."""
+    location = visit.request.query("to").encode().decode("latin-1")
+    visit.answer(f"{visit.request.query('status', '302')} Found", b"", (f"Location: {location}",))
 
 
 def _redirect_forever(visit: Visit) -> None:
@@ -365,6 +365,8 @@ class HttpTarget:
     tls: ssl.SSLContext | None = None
     #: Accept, and never answer the TLS handshake.
     mute_handshake: bool = False
+    #: Accept, and never read a byte.
+    never_reads: bool = False
     requests: list[Received] = field(default_factory=list)
     #: Connections accepted so far.
     connections: int = 0
@@ -372,6 +374,8 @@ class HttpTarget:
     gate: threading.Event = field(default_factory=threading.Event)
     #: Released once for each request that waits at `gate`.
     waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    #: Released once for each connection that this side has closed.
+    hung_up: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     port: int = 0
     _listener: socket.socket = field(init=False)
     _open: set[socket.socket] = field(default_factory=set)
@@ -419,7 +423,7 @@ class HttpTarget:
     def _serve(self, sock: socket.socket) -> None:
         served = sock
         try:
-            if self.mute_handshake:
+            if self.mute_handshake or self.never_reads:
                 self.closing.wait()
             elif self.tls is not None:
                 served = self.tls.wrap_socket(sock, server_side=True)
@@ -433,6 +437,7 @@ class HttpTarget:
                 self._open.discard(sock)
             served.close()
             sock.close()
+            self.hung_up.release()
 
     def _talk(self, sock: socket.socket) -> None:
         stream = sock.makefile("rb")
@@ -451,6 +456,8 @@ class HttpTarget:
 
 
 def _read_request(stream: Any) -> Received | None:
+    if stream.peek(1)[:1] == TLS_HANDSHAKE:
+        raise ConnectionError("TLS where plain HTTP is spoken")
     lines = []
     while (line := stream.readline(65_536)) not in {b"\r\n", b""}:
         lines.append(line)
