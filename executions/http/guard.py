@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from .errors import EgressDenied
+from .rules import RuleError, encode_name
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -189,8 +190,8 @@ def _read_name(text: str) -> str:
     if bare.isascii():
         return name
     try:
-        return name.removesuffix(bare) + bare.encode("idna").decode("ascii")
-    except UnicodeError:
+        return name.removesuffix(bare) + encode_name(bare)
+    except RuleError:
         raise ValueError(f"HTTP_ALLOWED_HOSTS: {text!r} is not a host name") from None
 
 

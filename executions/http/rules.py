@@ -145,7 +145,7 @@ def _read_host(parts: SplitResult) -> str:
     if "[" in parts.netloc:
         return _read_ipv6(host)
     if not host.isascii():
-        host = _encode_idn(host)
+        host = encode_name(host)
     name = host.removesuffix(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise RuleError("host is not a valid name")
@@ -159,7 +159,7 @@ def _read_ipv6(text: str) -> str:
         raise RuleError("host is not a valid IPv6 address") from None
 
 
-def _encode_idn(host: str) -> str:
+def encode_name(host: str) -> str:
     """The ASCII form by UTS 46, which is what browsers do: `①②⑦.⓪.⓪.①` becomes 127.0.0.1."""
     try:
         return idna.encode(host, uts46=True).decode("ascii").lower()

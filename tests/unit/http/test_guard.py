@@ -5,6 +5,7 @@ import pytest
 from executions.http.errors import EgressDenied
 from executions.http.guard import EgressGuard, is_own_address
 from executions.http.resolver import read_numeric
+from executions.http.rules import read_url
 
 CLOSED = EgressGuard(is_own=lambda address: False)
 
@@ -170,12 +171,10 @@ def test_an_open_ipv4_network_also_opens_its_nat64_form() -> None:
     assert guard.judge("a", ["64:ff9b::a00:1"]) == ["64:ff9b::a00:1"]
 
 
-@pytest.mark.parametrize(
-    "host", ["intra.example", "INTRA.example.", "a.b.corp", "10.0.0.9", "bücher.example"]
-)
+@pytest.mark.parametrize("host", ["intra.example", "INTRA.example.", "a.b.corp", "10.0.0.9", "faß.example"])
 def test_an_allowed_name_may_lead_anywhere(host: str) -> None:
-    guard = EgressGuard.of(allowed_hosts=["Intra.Example", "*.corp", "10.0.0.9", "bücher.example"])
-    wire = host.encode("idna").decode() if not host.isascii() else host
+    guard = EgressGuard.of(allowed_hosts=["Intra.Example", "*.corp", "10.0.0.9", "faß.example"])
+    wire = read_url(f"http://{host}/").host
     assert guard.judge(wire, ["10.0.0.9"]) == ["10.0.0.9"]
 
 
