@@ -288,6 +288,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("hour", models.DateTimeField(null=True)),
                 ("status", models.CharField(max_length=10)),
+                ("pruned", models.BooleanField(db_default=False, default=False)),
                 ("count", models.BigIntegerField(db_default=0, default=0)),
                 ("duration_ms", models.BigIntegerField(db_default=0, default=0)),
                 ("delay_ms", models.BigIntegerField(db_default=0, default=0)),
@@ -393,6 +394,22 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="execution",
             index=models.Index(fields=["completed_at"], name="job_executions_completed"),
+        ),
+        migrations.AddIndex(
+            model_name="execution",
+            index=models.Index(
+                models.OrderBy(models.F("scheduled_at"), descending=True),
+                models.OrderBy(models.F("id"), descending=True),
+                name="job_executions_newest",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="execution",
+            index=models.Index(
+                condition=models.Q(("skipped_until__isnull", False)),
+                fields=["job", "skipped_until"],
+                name="job_executions_stretches",
+            ),
         ),
         migrations.AddConstraint(
             model_name="execution",
