@@ -1,0 +1,116 @@
+"""Worlds to break, and the table of what came of it at the end of the run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import postgres
+from tests.fault.database import Cluster, Files
+from tests.fault.proxy import Proxy
+from tests.fault.world import World
+
+COLUMNS = (
+    "executions", "calls", "extra calls", "in flight", "lost", "doubled", "stuck", "lost attempts", "released",
+    "stale writes", "recovery s", "faults",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL that tests may crash; skipped where there is none."""
+    try:
+        made = Cluster()
+    except postgres.Unavailable as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"no PostgreSQL: {error}")
+        pytest.skip(f"no PostgreSQL: {error}")
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Migrated SQLite files."""
+    return Files(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture
+def seed() -> int:
+    """What every random choice of a test comes from; FAULT_SEED repeats a run."""
+    return int(os.environ.get("FAULT_SEED") or time.time_ns() % 1_000_000)
+
+
+@pytest.fixture
+def make_world(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> Iterator[Callable[[str], World]]:
+    """Make a world on a kind of database; whatever runs in it is gone after the test."""
+    made: list[tuple[World, Cluster | None]] = []
+
+    def make(kind: str) -> World:
+        folder = tmp_path / f"world-{len(made)}"
+        folder.mkdir()
+        cluster: Cluster | None = None
+        if kind == "postgresql":
+            cluster = request.getfixturevalue("cluster")
+            database = cluster.create()
+        else:
+            database = request.getfixturevalue("files").create(folder)
+        world = World(database, folder, seed=seed)
+        made.append((world, cluster))
+        return world
+
+    yield make
+    for world, cluster in made:
+        world.close()
+        if cluster is not None:
+            cluster.drop(world.database)
+        request.node.user_properties.append(("fault", world.notes))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def world(request: pytest.FixtureRequest, make_world: Callable[[str], World]) -> World:
+    """A world on each database."""
+    return make_world(request.param)
+
+
+@pytest.fixture
+def shared_world(make_world: Callable[[str], World]) -> World:
+    """A world on PostgreSQL, where several schedulers run."""
+    return make_world("postgresql")
+
+
+@pytest.fixture
+def proxied_world(shared_world: World, cluster: Cluster) -> Iterator[tuple[World, Proxy]]:
+    """A world whose processes reach PostgreSQL through a proxy."""
+    proxy = Proxy("127.0.0.1", cluster.server.port, seed=shared_world.seed)
+    shared_world.url = proxy.url(shared_world.database.url)
+    yield shared_world, proxy
+    proxy.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table: what was done to the worlds and what came of it."""
+    found: dict[str, dict[str, Any]] = {}
+    failed: set[str] = set()
+    for verdict, reports in terminalreporter.stats.items():
+        for report in reports:
+            test = getattr(report, "nodeid", "").rpartition("::")[2]
+            if verdict in ("failed", "error"):
+                failed.add(test)
+            for name, notes in getattr(report, "user_properties", ()):
+                if name == "fault":
+                    found[test] = notes
+    if not found:
+        return
+    write = terminalreporter.write_line
+    terminalreporter.section("faults")
+    write(" | ".join([f"{'test':<72}", f"{'seed':>6}", *COLUMNS]))
+    for test, notes in sorted(found.items()):
+        cells = [f"{notes.get(name, '')!s:>{len(name)}}" for name in COLUMNS]
+        mark = "  FAILED" if test in failed else ""
+        write(" | ".join([f"{test[:72]:<72}", f"{notes['seed']:>6}", *cells]) + mark)
