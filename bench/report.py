@@ -3,8 +3,8 @@
     python -m bench.report [--rows 1000000] [--rounds 3]
 
 Floor: the same rows and columns of the same day by `psql \\copy` to a file. Accepted from 70 % of it, at
-least 5 times the Node exporter and 10 times a model iterator, memory growth at most 50 MiB. Node's packages are
-installed by npm into a temporary folder; without npm that line is left out.
+least 5 times the Node exporter and 10 times a model iterator, memory growth at most 50 MiB. Node's packages
+are installed by npm into a temporary folder; without npm that line is left out.
 """
 
 from __future__ import annotations
