@@ -14,6 +14,7 @@ from executions.http import rules
 from executions.http.caller import Answer, Request
 from executions.http.errors import CallError, CallStopped, HostBusy
 from executions.http.signature import sign
+from jobs import secrets
 from jobs.contract import NotNow, PermanentError, Result, RetryLater, Run, Stopped
 from jobs.registry import handler
 from web.moments import format_moment
@@ -68,8 +69,9 @@ def call(run: Run) -> Result:
     except HostBusy as error:
         raise NotNow(str(error), delay=error.retry_delay) from None
     except CallError as error:
-        run.log.warning(f"{shown}: {redact(str(error))}", reason=error.reason)
-        raise _as_failure(error, facts) from None
+        failure = _as_failure(error, facts)
+        run.log.warning(_join(shown, str(failure)), reason=error.reason)
+        raise failure from None
     facts["response"] = _show(answer)
     _log_answer(run, shown, answer)
     if answer.is_success:
@@ -133,7 +135,7 @@ def _body(run: Run) -> bytes:
 
 def _given_headers(run: Run) -> dict[str, Any]:
     """The job's own headers in clear, without an idempotency key (ours is the one that counts)."""
-    revealed = run.job.headers
+    revealed = secrets.reveal(run.job.headers)
     return {name: value for name, value in revealed.items() if str(name).lower() != "idempotency-key"}
 
 
@@ -152,10 +154,10 @@ def _with_given(ours: dict[str, str], given: Mapping[str, str]) -> dict[str, str
 
 
 def _as_failure(error: CallError, facts: dict[str, Any]) -> PermanentError | RetryLater:
-    message, details = redact(str(error)), {"reason": error.reason, "totals": FAILED, "data": facts}
+    message = redact(str(error))
     if error.permanent:
-        return PermanentError(message, **details)
-    return RetryLater(message, delay=error.retry_delay, **details)
+        return PermanentError(message, reason=error.reason, totals=FAILED, data=facts)
+    return RetryLater(message, delay=error.retry_delay, reason=error.reason, totals=FAILED, data=facts)
 
 
 def _show(answer: Answer) -> dict[str, Any]:
@@ -175,4 +177,9 @@ def _show(answer: Answer) -> dict[str, Any]:
 def _log_answer(run: Run, shown: str, answer: Answer) -> None:
     spent = round(answer.duration.total_seconds() * 1000)
     say = run.log.info if answer.is_success else run.log.warning
-    say(f"{shown}: HTTP {answer.status_code} in {spent} ms", statusCode=answer.status_code, durationMs=spent)
+    line = _join(shown, f"HTTP {answer.status_code} in {spent} ms")
+    say(line, statusCode=answer.status_code, durationMs=spent)
+
+
+def _join(call: str, ending: str) -> str:
+    return f"{call}: {ending}"
