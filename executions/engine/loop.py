@@ -88,6 +88,7 @@ class Engine:
                 raise RuntimeError(f"{self._failures} passes in a row failed; the log says why")
             self.bell.wait(min(wait, 0.05) if not self._failures else wait)
         self._drain()
+        self._guarded(self._do_last_duties)
         self._leave()
 
     def run_until(self, done: Callable[[], bool]) -> None:
@@ -297,6 +298,18 @@ class Engine:
             else:
                 with self.watchdog.limit(DUTY_LIMIT):
                     do_duty(entry, now)
+
+    def _do_last_duties(self) -> float:
+        """Every duty once more before a process ends, so that what its runs caused is told by it."""
+        now, ends_at = clock.now(), clock.monotonic() + DUTY_LIMIT
+        for outside in (False, True):
+            for entry, timer in self._duties:
+                if entry.outside == outside:
+                    timer.at_once()
+            self._do_duties(now)
+        while (self._outside.busy or self._outside.queued) and clock.monotonic() < ends_at:
+            self.bell.wait(0.05)
+        return 0.0
 
     def _do_outside(self, entry: Duty) -> None:
         try:
