@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from alerts.models import AlertType
-from executions.http.rules import check_url, mask_url
+from jobs.http_rules import check_url, mask_url
 from web.redaction import MASK
 
 MAX_LENGTH = 2048

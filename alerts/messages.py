@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from alerts import rules
-from executions.http.rules import mask_url
 from executions.models import Execution
+from jobs.http_rules import mask_url
 from jobs.models import Job
 from web.moments import format_moment
 from web.redaction import redact

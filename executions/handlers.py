@@ -10,10 +10,10 @@ from typing import Any
 from django.conf import settings
 
 from executions import egress
-from executions.http import rules
 from executions.http.caller import Answer, Request
 from executions.http.errors import CallError, CallStopped, HostBusy
 from executions.http.signature import sign
+from jobs import http_rules as rules
 from jobs import secrets
 from jobs.contract import NotNow, PermanentError, Result, RetryLater, Run, Stopped
 from jobs.registry import handler

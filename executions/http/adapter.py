@@ -20,6 +20,8 @@ from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util.connection import is_connection_dropped
 
+from jobs.http_rules import FRAMING_HEADERS, METHODS, RuleError, Target, read_url
+
 from .connection import (
     Dialer,
     GuardedConnection,
@@ -28,7 +30,6 @@ from .connection import (
 )
 from .errors import CallError, RequestRefused
 from .response import MAX_WIRE_BYTES, Body, BoundedResponse, read_body
-from .rules import FRAMING_HEADERS, METHODS, RuleError, Target, read_url
 from .watch import BytesExceeded, Watch
 
 Origin = tuple[str, str, int]

@@ -11,6 +11,8 @@ from urllib.parse import urljoin
 
 import requests
 
+from jobs.http_rules import FRAMING_HEADERS, RuleError, is_secret, read_url
+
 from .adapter import GuardedAdapter
 from .connection import Dialer, make_tls_context
 from .errors import CallError, CallStopped, RequestRefused
@@ -18,7 +20,6 @@ from .guard import EgressGuard
 from .politeness import Breaker, Host, HostGate, read_retry_after
 from .resolver import Resolve, Resolver, ask_system
 from .response import Body
-from .rules import FRAMING_HEADERS, RuleError, is_secret, read_url
 from .watch import Watch
 
 MAX_REDIRECTS = 5

@@ -12,11 +12,12 @@ from typing import Any, cast
 import certifi
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from jobs.http_rules import Target
+
 from .errors import CallError, CallTimeout, EgressDenied
 from .guard import EgressGuard
 from .resolver import Resolver
 from .response import MAX_HEAD_BYTES, BoundedResponse
-from .rules import Target
 from .watch import Watch
 
 # A head that fills its bound to the last byte arrives with up to one buffer of the body.

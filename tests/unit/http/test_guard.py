@@ -5,7 +5,7 @@ import pytest
 from executions.http.errors import EgressDenied
 from executions.http.guard import EgressGuard, is_own_address
 from executions.http.resolver import read_numeric
-from executions.http.rules import read_url
+from jobs.http_rules import read_url
 
 CLOSED = EgressGuard(is_own=lambda address: False)
 

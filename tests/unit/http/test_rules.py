@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from executions.http.rules import (
+from jobs.http_rules import (
     RuleError,
     check_headers,
     check_url,
