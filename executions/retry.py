@@ -57,7 +57,7 @@ def read_policy(
     """
     if execution_type == "ATMOST_ONCE":
         return RetryPolicy(max_retries=0)
-    if not stored:
+    if stored is None:
         retries = 0 if family == "cron" else defaults.max_retries
         return RetryPolicy(max_retries=retries, initial_delay_ms=defaults.initial_delay_ms)
     if not isinstance(stored, Mapping):

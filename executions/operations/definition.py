@@ -19,7 +19,7 @@ from executions.operations.jobrow import (
     to_millisecond,
 )
 from executions.operations.refusal import Invalid, Refused
-from jobs import audit, schedules, versions
+from jobs import audit, schedules, secrets, versions
 from jobs.audit import Actor
 from jobs.models import (
     SCHEDULE_COLUMNS,
@@ -44,6 +44,7 @@ def create(job: Job, *, by: Actor, tags: Iterable[str] = (), depends_on: Iterabl
     Raises Invalid where its schedule cannot be read or the dependencies make a circle.
     """
     now = clock.now()
+    job.headers = secrets.seal(job.headers)
     job.user_id = job.user_id or by.user_id
     job.created_by = job.created_by or by.name
     if job.schedule_type != ScheduleType.CRON and job.scheduled_at is None:
@@ -78,6 +79,8 @@ def update(
     queue or priority holds for what waits too.
     """
     job, now = locked(job), clock.now()
+    if "headers" in values:
+        values = {**values, "headers": secrets.seal(values["headers"], job.headers)}
     changes = _changes(job, values)
     if tags is not None:
         changes |= _tag_changes(job, tags)
@@ -118,7 +121,7 @@ def _move_waiting(job: Job, changes: Mapping[str, Any]) -> None:
 
 def set_tags(job: Job, names: Iterable[str]) -> None:
     """Give the job these tags of its owner, made where they are missing, and no others."""
-    wanted = {name: None for name in names}
+    wanted = dict.fromkeys(names)
     JobTag.objects.filter(job=job).exclude(tag__name__in=wanted).delete()
     for name in wanted:
         tag, _ = Tag.objects.get_or_create(user=job.user, name=name)
@@ -134,15 +137,20 @@ def _tag_changes(job: Job, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _dependency_changes(job: Job, others: Sequence[Job]) -> dict[str, Any]:
-    old = {entry.depends_on_id for entry in job.dependencies.all()}
-    new = {other.id for other in others}
-    if old == new:
+    old = {entry.depends_on_id: entry.depends_on for entry in job.dependencies.select_related("depends_on")}
+    new = {other.id: other for other in others}
+    if old.keys() == new.keys():
         return {}
     job.dependencies.exclude(depends_on_id__in=new).delete()
     for other in others:
         if other.id not in old:
             depend(job, other)
-    return {"dependsOn": {"old": sorted(old), "new": sorted(new)}}
+    return {
+        "dependsOn": {
+            "old": sorted(str(one.uuid) for one in old.values()),
+            "new": sorted(str(one.uuid) for one in new.values()),
+        }
+    }
 
 
 def depend(
