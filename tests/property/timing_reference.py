@@ -65,6 +65,11 @@ class MadeZone(tzinfo):
         passed = [offset for change, offset in self.changes if change <= at]
         return at.astimezone(timezone(timedelta(minutes=passed[-1] if passed else self.first)))
 
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        raise NotImplementedError("nobody asks a zone for a wall time")
+
+    dst = tzname = utcoffset  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         return f"MadeZone({self.first}, {[(f'{at:%F %T}', offset) for at, offset in self.changes]})"
 

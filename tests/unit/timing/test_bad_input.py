@@ -166,10 +166,15 @@ class Broken(tzinfo):
 
 
 class Raising(tzinfo):
+    """A tzinfo with a fault."""
+
     def utcoffset(self, moment: datetime | None) -> timedelta:
         raise RuntimeError("no")
 
-    fromutc = utcoffset  # type: ignore[assignment]
+    fromutc = dst = tzname = utcoffset  # type: ignore[assignment]
+
+
+BROKEN: Any = Broken
 
 
 @pytest.mark.parametrize(
@@ -199,7 +204,7 @@ class Raising(tzinfo):
         "UTC\x00",
         "\ud800",
         "+01:00",
-        Broken(),
+        BROKEN(),
         Raising(),
         datetime,
     ],
@@ -228,7 +233,7 @@ def test_a_good_zone_is_accepted(name: str) -> None:
         0,
         date(2026, 1, 1),
         datetime(2026, 1, 1),
-        datetime(2026, 1, 1, tzinfo=Broken()),
+        datetime(2026, 1, 1, tzinfo=BROKEN()),
         datetime(2026, 1, 1, tzinfo=Raising()),
     ],
     ids=repr,

@@ -109,7 +109,7 @@ def test_the_next_fire_of_a_start_in_the_second_pass_lies_after_it() -> None:
 
 
 def test_the_same_fires_come_from_every_kind_of_tzinfo() -> None:
-    from dateutil import tz
+    from dateutil import tz  # type: ignore[import-untyped]
 
     start = datetime(2026, 3, 28, tzinfo=UTC)
     by_name = list(islice(fire_times("30 2 * * *", "Europe/Berlin", start), 5))
