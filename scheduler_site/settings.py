@@ -199,7 +199,14 @@ TEMPLATES = [
 # Staff may look at everything without a group; see accounts.backends.
 AUTHENTICATION_BACKENDS = ["accounts.backends.StaffBackend"]
 REST_FRAMEWORK = framework.REST_FRAMEWORK
-SPECTACULAR_SETTINGS = framework.SPECTACULAR_SETTINGS | {"VERSION": VERSION}
+SPECTACULAR_SETTINGS = framework.SPECTACULAR_SETTINGS | {
+    "VERSION": VERSION,
+    # Names for words that several objects call alike.
+    "ENUM_NAME_OVERRIDES": {
+        "JobTypeEnum": "jobs.api.dialect.TYPES",
+        "JobStatusEnum": "jobs.api.dialect.SAID_STATES",
+    },
+}
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

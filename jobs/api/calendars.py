@@ -70,7 +70,9 @@ class CalendarViewSet(ApiViewSet):
         operations.delete_calendar(self.get_object(), by=actor_of(request.user))
         return Response(status=204)
 
-    @extend_schema(request=CalendarImportSerializer, responses=CalendarSerializer)
+    @extend_schema(
+        operation_id="calendars_import", request=CalendarImportSerializer, responses=CalendarSerializer
+    )
     def import_days(self, request: Request, **address: Any) -> Response:
         """Add the whole-day events of an iCal text as closed days."""
         body = self.read_body(CalendarImportSerializer)

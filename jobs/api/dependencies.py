@@ -11,26 +11,18 @@ from rest_framework.response import Response
 
 from executions import operations
 from jobs import definitions
+from jobs.api.one import OneJobViewSet
 from jobs.api.serializers import DependencySerializer, NewDependencySerializer
-from jobs.audit import actor_of
 from jobs.models import Dependency, Job
-from web.api.views import ApiViewSet
 from web.errors import Invalid, NotFound
 
 
-class DependencyViewSet(ApiViewSet):
+class DependencyViewSet(OneJobViewSet):
     """The jobs that a job waits for."""
 
-    queryset = Job.objects.all()
     serializer_class = DependencySerializer
-    lookup_field = "uuid"
-    noun = "Job"
     items_key = "dependencies"
     rights = {"create": "jobs.change_job", "destroy": "jobs.change_job"}
-
-    def get_queryset(self) -> QuerySet[Any]:
-        jobs: Any = super().get_queryset()
-        return jobs.present()  # type: ignore[no-any-return]
 
     @extend_schema(responses=DependencySerializer(many=True))
     def list(self, request: Request, **address: Any) -> Response:
@@ -41,13 +33,12 @@ class DependencyViewSet(ApiViewSet):
     def create(self, request: Request, **address: Any) -> Response:
         """Let the job wait for another one of the same owner. 400 for a circle, 409 for a second time."""
         job, body = self.get_object(), self.read_body(NewDependencySerializer)
-        actor = actor_of(request.user, called=body.get("changed_by"))
         try:
             other = definitions.find_dependencies([body["depends_on_job_id"]], owner_id=job.user_id)[0]
             bond = operations.add_dependency(
                 job,
                 other,
-                by=actor,
+                by=self.actor(body),
                 outcome=body.get("outcome", "SUCCESS"),
                 within_seconds=body.get("within_seconds"),
             )
@@ -64,7 +55,7 @@ class DependencyViewSet(ApiViewSet):
         bond = self._of(job).filter(depends_on__uuid=self.kwargs["depends_on_job_id"]).first()
         if bond is None:
             raise NotFound("Dependency")
-        operations.remove_dependency(bond, by=actor_of(request.user))
+        operations.remove_dependency(bond, by=self.actor())
         return Response(status=204)
 
     def _of(self, job: Job) -> QuerySet[Dependency]:

@@ -32,6 +32,13 @@ PENDING, RUNNING = "pending", "running"
 NEW_STATES = ("ACTIVE", PENDING, "PAUSED", "INACTIVE")
 STATES = (*NEW_STATES, "DELETED")
 STATUS_WORDS = (*JobState.values, PENDING, RUNNING)
+# What a job object may answer as `status`: upper case for cron jobs, lower case for the others.
+SAID_STATES = (
+    *(state.upper() for state in JobState.values),
+    *(state for state in JobState.values if state != JobState.ACTIVE),
+    PENDING,
+    RUNNING,
+)
 _NOT_CRON = ~Q(schedule_type=ScheduleType.CRON)
 
 

@@ -1,15 +1,48 @@
-"""What a job was: its versions as differences, and whether one may be taken again."""
+"""What a job was and who changed it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
 from jobs import definitions, versions
 from jobs.api import dialect
-from jobs.models import Job, JobVersion
+from jobs.api.one import OneJobViewSet
+from jobs.api.serializers import AuditSerializer, VersionSerializer
+from jobs.models import AuditEntry, Job, JobVersion
 from web.errors import Invalid
 from web.redaction import masked
+
+
+class VersionViewSet(OneJobViewSet):
+    """The definitions that a job had."""
+
+    items_key = "versions"
+
+    @extend_schema(responses=VersionSerializer(many=True))
+    def list(self, request: Request, **address: Any) -> Response:
+        """Every definition that the job had, newest first, with what it changed."""
+        job = self.get_object()
+        page = self.paginate_queryset(JobVersion.objects.filter(job=job).order_by("-version", "-id"))
+        return self.get_paginated_response(describe_versions(job, page or []))
+
+
+class AuditViewSet(OneJobViewSet):
+    """What was done to a job."""
+
+    items_key = "audit"
+
+    @extend_schema(responses=AuditSerializer(many=True))
+    def list(self, request: Request, **address: Any) -> Response:
+        """Who did what to the job, newest first."""
+        job = self.get_object()
+        page = self.paginate_queryset(AuditEntry.objects.filter(job=job).order_by("-timestamp", "-id"))
+        context = {**self.get_serializer_context(), "job": job}
+        return self.get_paginated_response(AuditSerializer(page, many=True, context=context).data)
 
 
 def describe_versions(job: Job, page: Sequence[JobVersion]) -> list[dict[str, Any]]:

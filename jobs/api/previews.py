@@ -27,7 +27,7 @@ class PreviewViewSet(ApiViewSet):
     @extend_schema(
         operation_id="schedules_preview",
         request=PreviewRequestSerializer,
-        responses=PreviewSerializer,
+        responses={200: PreviewSerializer},
         examples=examples.PREVIEW,
     )
     def create(self, request: Request) -> Response:

@@ -317,9 +317,7 @@ class JobSerializer(AnswerSerializer):
     paused_reason = serializers.CharField(allow_null=True)
     paused_until = serializers.DateTimeField(allow_null=True)
     status = said(
-        [state.upper() for state in JobState.values]
-        + [state for state in JobState.values if state != JobState.ACTIVE]
-        + [dialect.PENDING, dialect.RUNNING],
+        dialect.SAID_STATES,
         help_text="Upper case for cron jobs, lower case with pending and running for the others",
     )
     state = said(JobState)

@@ -10,11 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from executions import operations
-from jobs.api.serializers import NewTagSerializer, TagSerializer
+from jobs import definitions
+from jobs.api.one import OneJobViewSet
+from jobs.api.serializers import JobSerializer, JobTagsSerializer, NewTagSerializer, TagSerializer
 from jobs.audit import actor_of
 from jobs.models import JobState, Tag
 from web.api.routes import link
 from web.api.views import ApiViewSet
+from web.errors import Invalid
 
 
 def counted(tags: QuerySet[Tag]) -> QuerySet[Tag]:
@@ -60,3 +63,27 @@ class TagViewSet(ApiViewSet):
     def _answer(self, tag: Tag, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
         row = counted(Tag.objects.filter(pk=tag.pk)).get()
         return Response(TagSerializer(row).data, status=status, headers=headers)
+
+
+class JobTagViewSet(OneJobViewSet):
+    """The tags of one job."""
+
+    items_key = "tags"
+    rights = {"update": "jobs.change_job"}
+
+    @extend_schema(responses=TagSerializer(many=True))
+    def list(self, request: Request, **address: Any) -> Response:
+        """The job's tags by name."""
+        tags = counted(Tag.objects.filter(jobs=self.get_object())).order_by("name", "id")
+        return self.get_paginated_response(TagSerializer(self.paginate_queryset(tags), many=True).data)
+
+    @extend_schema(request=JobTagsSerializer, responses=JobSerializer)
+    def update(self, request: Request, **address: Any) -> Response:
+        """Give the job these tags of its owner, made where they are missing, and no others."""
+        job, body = self.get_object(), self.read_body(JobTagsSerializer)
+        try:
+            names = definitions.read_tags(body["tags"])
+        except ValueError as error:
+            raise Invalid({"tags": str(error)}) from None
+        operations.update(job, {}, by=self.actor(body), tags=names)
+        return self.answer_job(job)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from jobs.api.calendars import CalendarViewSet
 from jobs.api.dependencies import DependencyViewSet
+from jobs.api.history import AuditViewSet, VersionViewSet
 from jobs.api.previews import PreviewViewSet
-from jobs.api.tags import TagViewSet
+from jobs.api.tags import JobTagViewSet, TagViewSet
 from jobs.api.views import JobViewSet
 from web.api.routes import route
 
@@ -27,10 +28,10 @@ urlpatterns = [
     route("jobs/<id:id>/backfill", JobViewSet, post="backfill"),
     route("jobs/<id:id>/clone", JobViewSet, post="clone"),
     route("jobs/<id:id>/preview", JobViewSet, get="preview"),
-    route("jobs/<id:id>/versions", JobViewSet, get="versions"),
+    route("jobs/<id:id>/versions", VersionViewSet, get="list"),
     route("jobs/<id:id>/rollback", JobViewSet, post="rollback"),
-    route("jobs/<id:id>/audit", JobViewSet, get="audit"),
-    route("jobs/<id:id>/tags", JobViewSet, get="list_tags", put="set_tags"),
+    route("jobs/<id:id>/audit", AuditViewSet, get="list"),
+    route("jobs/<id:id>/tags", JobTagViewSet, get="list", put="update"),
     route("jobs/<id:id>/dependencies", DependencyViewSet, get="list", post="create"),
     route("jobs/<id:id>/dependencies/<id:depends_on_job_id>", DependencyViewSet, delete="destroy"),
     route("schedules/preview", PreviewViewSet, post="create"),
