@@ -1,10 +1,14 @@
 """The executions app: finds the duties of all installed apps at start, and keeps the counting triggers."""
 
+import time
 from typing import Any
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
+
+# The start of this process, on the monotonic clock.
+STARTED = time.monotonic()
 
 
 class ExecutionsConfig(AppConfig):

@@ -13,14 +13,15 @@ from web.api.routes import serve
 APPS = ("accounts", "jobs", "executions", "reports", "alerts")
 
 
-def _has(app: str) -> bool:
-    return find_spec(f"{app}.api") is not None and find_spec(f"{app}.api.urls") is not None
+def _has(app: str, module: str = "urls") -> bool:
+    return find_spec(f"{app}.api") is not None and find_spec(f"{app}.api.{module}") is not None
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path(settings.ADMIN_PATH, admin.site.urls),
-    # The addresses that exist once come first: the documentation, and what other apps list there.
+    # The addresses that exist once come first: the documentation, and what apps write out themselves.
     path("", include("web.api.urls")),
+    *(path("", include(f"{app}.api.single_urls")) for app in APPS if _has(app, "single_urls")),
     *serve(*(f"{app}.api.urls" for app in APPS if _has(app))),
 ]
 

@@ -1,0 +1,60 @@
+"""Queues as they stand: their switches and limits, and what waits and runs in each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count
+
+from executions.models import WAITING, Execution, Status
+from jobs.models import Job, JobState, Queue
+
+EVERYTHING = "*"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """One queue. `waiting` counts PENDING and RETRYING, due or not."""
+
+    name: str
+    paused: bool = False
+    paused_reason: str | None = None
+    paused_until: datetime | None = None
+    max_concurrent: int | None = None
+    rate_limit_per_minute: int | None = None
+    waiting: int = 0
+    running: int = 0
+
+
+def count_lanes() -> list[Lane]:
+    """Every queue that a row, a job or an unfinished execution names, by name; `*` sums them up."""
+    rows = {row.name: row for row in Queue.objects.all()}
+    waiting = _count(Execution.objects.filter(status__in=WAITING))
+    running = _count(Execution.objects.filter(status=Status.RUNNING))
+    named = Job.objects.exclude(state=JobState.DELETED).order_by().values_list("queue", flat=True).distinct()
+    names = {EVERYTHING, DEFAULT, *rows, *named, *waiting, *running}
+    waiting[EVERYTHING], running[EVERYTHING] = waiting.total(), running.total()
+    return [_lane(name, rows.get(name), waiting[name], running[name]) for name in sorted(names)]
+
+
+def _count(rows: object) -> Counter[str]:
+    assert hasattr(rows, "order_by")
+    return Counter(dict(rows.order_by().values_list("queue").annotate(Count("id"))))
+
+
+def _lane(name: str, row: Queue | None, waiting: int, running: int) -> Lane:
+    if row is None:
+        return Lane(name=name, waiting=waiting, running=running)
+    return Lane(
+        name=name,
+        paused=row.paused,
+        paused_reason=row.paused_reason,
+        paused_until=row.paused_until,
+        max_concurrent=row.max_concurrent,
+        rate_limit_per_minute=row.rate_limit_per_minute,
+        waiting=waiting,
+        running=running,
+    )
