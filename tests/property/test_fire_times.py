@@ -36,7 +36,7 @@ def fires_between(case: CronCase, zone: str, start: datetime, stop: datetime) ->
     return list(takewhile(lambda at: at < stop, fire_times(case.expression, zone, after)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(case=cron_cases(), moment=moments)
 def test_fire_times_are_those_of_the_set_based_reference(
     case: CronCase, moment: tuple[str, datetime]
@@ -93,7 +93,7 @@ DENSE = [
 ]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(case=st.one_of(st.sampled_from(DENSE), cron_cases()), made=made_zones())
 def test_clock_changes_may_follow_one_another_closely(
     case: CronCase, made: tuple[MadeZone, datetime]
@@ -136,7 +136,7 @@ def test_writing_the_seconds_out_changes_nothing(case: CronCase, moment: tuple[s
     assert five == six
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(case=cron_cases(), moment=moments, count=st.integers(1, 30))
 @example(case=None, moment=("UTC", datetime(9999, 12, 31, 23, 50, tzinfo=UTC)), count=30)
 def test_fire_times_rise_strictly_and_lie_after_the_start(
