@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, Lookup
+from django.db.models import Field, ForeignObject, Lookup
 from django.db.models.sql.compiler import SQLCompiler
 
 
+@ForeignObject.register_lookup
 @Field.register_lookup
 class Differs(Lookup[Any]):
     """`a__differs=b`: the two are not the same, where NULL equals NULL and nothing else.
@@ -33,6 +34,7 @@ class Differs(Lookup[Any]):
         return f"{left} {self.sqlite_operator} {right}", (*left_params, *right_params)
 
 
+@ForeignObject.register_lookup
 @Field.register_lookup
 class Same(Differs):
     """`a__same=b`: the opposite of `differs`. (Not `~Q(differs)`: Django adds NULL tests to it.)"""
