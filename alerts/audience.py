@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.lookups import IsNull
 
 from alerts.models import Alert
 from alerts.rules import Conditions, Watched, read_conditions
@@ -53,11 +54,9 @@ def listening(job: str = "job", care: Q | None = None) -> Exists:
     key = f"{job}_id" if job else "id"
     owner = f"{job}__user_id" if job else "user_id"
     tagged = JobTag.objects.filter(job_id=OuterRef(OuterRef(key))).values("tag_id")
-    everything = Q(job__isnull=True, tag__isnull=True)
-    alerts = Alert.objects.filter(
-        Q(job_id=OuterRef(key)) | Q(tag_id__in=tagged) | (everything & Q(user_id__same=OuterRef(owner))),
-        enabled=True,
-    )
+    same_owner = Q(user_id=OuterRef(owner)) | (Q(user__isnull=True) & Q(IsNull(OuterRef(owner), True)))
+    everything = Q(job__isnull=True, tag__isnull=True) & same_owner
+    alerts = Alert.objects.filter(Q(job_id=OuterRef(key)) | Q(tag_id__in=tagged) | everything, enabled=True)
     return Exists(alerts.filter(care) if care is not None else alerts)
 
 
