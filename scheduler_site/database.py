@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scheduler_site.environment import Environment
+from web.patience import PatientConnection
 
 Database = dict[str, Any]
 
@@ -74,7 +75,16 @@ def postgresql(
         "OPTIONS": {
             **(options or {}),
             **_connection(application, bouncer=bouncer, given=(options or {}).get("options", "")),
-            "pool": {"min_size": low, "max_size": high, "timeout": 10, "max_idle": 300, "max_lifetime": 3600},
+            "pool": {
+                "min_size": low,
+                "max_size": high,
+                "timeout": 10,
+                "max_idle": 300,
+                "max_lifetime": 3600,
+                # After an outage the next request tries again at once, not after a long backoff.
+                "reconnect_timeout": 3,
+                "connection_class": PatientConnection,
+            },
         },
     }
 

@@ -196,11 +196,15 @@ class Engine:
             done = completer.complete([_report(finished) for finished in group], now)
             del self._unwritten[: len(group)]
             self.processed += done.written
-            self.stale_writes += done.stale
+            self._count_stale(done.stale + done.lost)
             self._claim.at_once()
             self._found_work = True
-            if done.stale:
-                log.warning("stale_write", extra={"count": done.stale})
+
+    def _count_stale(self, count: int) -> None:
+        """What this process had to say and may not: its claim was lost, whether noticed in time or not."""
+        if count:
+            self.stale_writes += count
+            log.warning("stale_write", extra={"count": count})
 
     # Keep the leases ------------------------------------------------------------------------------
 
@@ -212,7 +216,6 @@ class Engine:
             if one.claim.token in owned:
                 one.confirmed = read_at
             elif not one.ended:
-                self.stale_writes += 1
                 one.stop.ask("lost")
                 self.runner.abandon(one, "lost")
         self._renew.done()
@@ -366,7 +369,7 @@ def do_duty(entry: Duty, now: datetime) -> None:
             if entry.local or _may(entry):
                 entry.step(now)
     except DatabaseProblem:
-        if not connection.is_usable():
+        if connection.connection is None or not connection.is_usable():
             raise
         log.exception("duty %s failed", entry.name)
     except Exception:

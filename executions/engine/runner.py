@@ -22,10 +22,12 @@ from executions.engine.pool import Pool
 from executions.lifecycle import Advance, Claim, LogLine
 from jobs import registry
 from jobs.contract import JobInfo, Progress, Result, Run, Stopped
+from web import patience
 
 log = logging.getLogger("scheduler.runner")
 
 MAX_LINES = 1000
+RENEW_LIMIT = 5.0  # seconds that confirming a lease before the call may wait for each answer
 TIMEOUT_GRACE = 2.0  # seconds a timed-out handler has to notice before its attempt is ended
 
 
@@ -286,11 +288,9 @@ class Runner:
     # the slots' side ------------------------------------------------------------------------------
 
     def _serve(self, active: Active) -> None:
-        try:
-            outcome = self._attempt(active)
-        finally:
-            if active.started is not None:
-                close_connection()
+        outcome = self._attempt(active)
+        if active.started is not None:
+            close_connection()
         self._end(active, outcome)
 
     def _attempt(self, active: Active) -> Outcome:
@@ -306,7 +306,9 @@ class Runner:
                 cancel_reason=active.stop.cancel_reason,
             )
         active.started = clock.monotonic()
-        outcome = call(active)
+        # A statement of the handler may take as long as the attempt, but never for ever.
+        with patience.limit(active.assignment.job.timeout_ms / 1000 + TIMEOUT_GRACE):
+            outcome = call(active)
         self._remember(active.assignment.job.handler, active.started)
         return outcome
 
@@ -316,7 +318,7 @@ class Runner:
         if before - active.confirmed < self._config.fresh.total_seconds():
             return True
         try:
-            with transaction.atomic():
+            with patience.limit(RENEW_LIMIT), transaction.atomic():
                 owned = lifecycle.renew([active.claim], now=clock.now(), lease=self._config.lease)
         except Exception:
             log.warning("the lease could not be confirmed before the call", exc_info=True)
@@ -348,8 +350,15 @@ def _since(active: Active) -> int:
 def close_connection() -> None:
     """Give this thread's database connection back, if it used one (broken ones are thrown away)."""
     for connection in connections.all(initialized_only=True):
-        if connection.connection is not None and not connection.in_atomic_block:
+        if connection.connection is None:
+            continue
+        try:
+            # A handler that returned inside its own transaction left it for good.
+            connection.in_atomic_block = False
             connection.close()
+        except Exception:
+            log.warning("a slot's database connection could not be given back", exc_info=True)
+            connection.connection = None
 
 
 def call(active: Active) -> Outcome:
@@ -359,7 +368,7 @@ def call(active: Active) -> Outcome:
     try:
         result = _call(active)
         result = Result() if result is None else result
-    except (Exception, SystemExit) as raised:  # noqa: BLE001 - the one place where any error ends
+    except BaseException as raised:  # noqa: BLE001 - the one place where any error ends
         error = raised
     stop = active.stop
     asked = stop.noticed or (stop.cause == "lost") or isinstance(error, Stopped)
