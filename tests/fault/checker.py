@@ -193,9 +193,7 @@ def _fill_figures(
     found.released_attempts = reasons.get("released", 0)
 
 
-def _check_times(
-    found: Findings, rows: dict[str, dict[str, Any]], definitions: Sequence[Definition]
-) -> None:
+def _check_times(found: Findings, rows: dict[str, dict[str, Any]], definitions: Sequence[Definition]) -> None:
     by_job: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows.values():
         if row["trigger"] == "schedule":

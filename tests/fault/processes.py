@@ -37,9 +37,7 @@ def environment(database_url: str, **more: str) -> dict[str, str]:
     }
 
 
-def wait_for(
-    condition: Callable[[], object], seconds: float, what: str, *, step: float = 0.05
-) -> float:
+def wait_for(condition: Callable[[], object], seconds: float, what: str, *, step: float = 0.05) -> float:
     """Wait until the condition holds; answers how long it took. AssertionError names what did not come."""
     started = time.monotonic()
     while not condition():

@@ -52,11 +52,15 @@ def test_a_worker_that_stood_still_past_its_lease_changes_nothing(shared_world: 
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_lone_scheduler_that_is_started_again_takes_up_what_it_left(make_world: object, database: str) -> None:
+def test_a_lone_scheduler_that_is_started_again_takes_up_what_it_left(
+    make_world: object, database: str
+) -> None:
     world: World = make_world(database)  # type: ignore[operator]
     first = world.start()
     world.add_once(30, ms=200)
-    world.add_once(2, ms=400, execution_type="ATMOST_ONCE", priority=9, expect={"final": ("SUCCESS", "FAILED")})
+    world.add_once(
+        2, ms=400, execution_type="ATMOST_ONCE", priority=9, expect={"final": ("SUCCESS", "FAILED")}
+    )
     world.wait_in_flight(4)
     killed_at = first.kill()
     in_flight = len(world.in_flight())

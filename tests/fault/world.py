@@ -201,7 +201,9 @@ class World:
 
     def last_words(self) -> str:
         """The end of what each process said."""
-        return "\n".join(f"--- {one.log.name} ({one.process.poll()})\n{one.said[-1500:]}" for one in self.schedulers)
+        return "\n".join(
+            f"--- {one.log.name} ({one.process.poll()})\n{one.said[-1500:]}" for one in self.schedulers
+        )
 
     def stale_writes(self) -> int:
         """How many writes of workers that had lost their lease met no row."""
