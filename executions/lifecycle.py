@@ -334,15 +334,16 @@ def checkpoint(claim: Claim, *, processed: int, success: int, failure: int) -> b
 # End ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LogLine:
-    """One line for `job_execution_logs`."""
+    """One line for `job_execution_logs`. `foreign`: its words are not the engine's own."""
 
     execution_id: UUID
     at: datetime
     level: str
     message: str
     metadata: Any = None
+    foreign: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -462,6 +463,9 @@ def finish(endings: Sequence[Ending], now: datetime) -> Ended:
 
 
 def _clean(ending: Ending) -> Ending:
+    """The ending with its output storable, and marked where that changed it."""
+    if ending.message is None and ending.body is None and ending.result is None:
+        return ending
     message, changed_message = _clean_optional(ending.message)
     body, changed_body = _clean_optional(ending.body)
     result, changed_result = clean_json(ending.result)
@@ -681,8 +685,8 @@ def write_lines(lines: Sequence[LogLine]) -> None:
                 line.execution_id,
                 line.at,
                 line.level,
-                clean_text(line.message)[0],
-                clean_json(line.metadata)[0],
+                clean_text(line.message)[0] if line.foreign else line.message,
+                clean_json(line.metadata)[0] if line.foreign else line.metadata,
             )
             for line in lines
         ),

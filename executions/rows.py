@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connection
 
 # A column's type by its PostgreSQL name; SQLite needs none.
@@ -41,7 +42,7 @@ class Rows:
             fields = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             self.sql = f"json_to_recordset(%s::json) AS {alias}({fields})"
             table: list[Any] = [dict(zip(names, row, strict=True)) for row in rows]
-            self.params = [json.dumps(table, default=_as_text)]
+            self.params = [dump(table)]
         else:
             fields = ", ".join(
                 f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns)
@@ -50,6 +51,14 @@ class Rows:
             kinds = list(columns.values())
             table = [[plain(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in rows]
             self.params = [json.dumps(table)]
+
+
+def dump(value: Any) -> str:
+    """JSON text of values that may hold UUIDs and times; numbers of any size."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a whole number beyond 64 bits
+        return json.dumps(value, default=_as_text)
 
 
 def _as_text(value: Any) -> str:
@@ -94,7 +103,9 @@ def read_moment(value: Any) -> datetime | None:
 
 def read_json(value: Any) -> Any:
     """A JSON column that raw SQL answered (Django keeps jsonb as text in its cursors)."""
-    return json.loads(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return {} if value == "{}" else json.loads(value)
 
 
 def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -125,6 +125,13 @@ class Progress:
     failure: int = 0
 
 
+class StopFlag(Protocol):
+    """Set when a run shall end; a `threading.Event` is one."""
+
+    def is_set(self) -> bool: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
 @dataclass(kw_only=True)
 class Run:
     """One attempt of one execution, as its handler sees it.
@@ -143,7 +150,7 @@ class Run:
     log: RunLog
     trigger: str = "schedule"
     deadline: float | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: StopFlag = field(default_factory=threading.Event)
     report: Callable[[Progress], None] = lambda progress: None
     committed: Progress = Progress()
     save: Callable[[Progress], None] = lambda progress: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -342,18 +343,7 @@ def read_batches(batches: Collection[UUID]) -> dict[UUID, int]:
 
 def _define(row: tuple[Any, ...]) -> Definition:
     stored = read_json(row[21])
-    problem = ""
-    try:
-        policy = read_policy(
-            stored,
-            family=row[22],
-            execution_type=row[13],
-            defaults=Defaults(
-                max_retries=settings.MAX_RETRY_ATTEMPTS, initial_delay_ms=settings.RETRY_DELAY_MS
-            ),
-        )
-    except ValueError as error:
-        policy, problem = RetryPolicy(max_retries=0), str(error)
+    policy, problem = _policy(stored, row[22], row[13])
     name = registry.resolve(handler=row[10], api=row[16], name=row[9])
     return Definition(
         id=row[0],
@@ -375,3 +365,20 @@ def _define(row: tuple[Any, ...]) -> Definition:
         cron_expression=row[23] or "",
         problem=problem,
     )
+
+
+def _policy(stored: Any, family: str, execution_type: str) -> tuple[RetryPolicy, str]:
+    """The policy in force, and what is wrong with the stored one."""
+    defaults = Defaults(max_retries=settings.MAX_RETRY_ATTEMPTS, initial_delay_ms=settings.RETRY_DELAY_MS)
+    if not stored:
+        return _default_policy(family, execution_type, defaults), ""
+    try:
+        policy = read_policy(stored, family=family, execution_type=execution_type, defaults=defaults)
+    except ValueError as error:
+        return RetryPolicy(max_retries=0), str(error)
+    return policy, ""
+
+
+@lru_cache(maxsize=64)
+def _default_policy(family: str, execution_type: str, defaults: Defaults) -> RetryPolicy:
+    return read_policy(None, family=family, execution_type=execution_type, defaults=defaults)

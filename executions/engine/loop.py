@@ -30,6 +30,7 @@ log = logging.getLogger("scheduler.loop")
 DATABASE_LIMIT = 5.0  # seconds that one step of database work may take
 DUTY_LIMIT = 30.0
 SHORTEST_WAIT = 0.005
+BUSY_WAIT = 0.05
 WITHDRAW_AFTER = 1.0  # seconds a claim may wait for a slot before it is given back
 STOP_GRACE = 2.0
 MAX_FAILURES = 60
@@ -284,6 +285,9 @@ class Engine:
             self._found_work = True
         if len(found.assignments) >= wanted or found.contended:
             self._claim.no_later_than(read_at + SHORTEST_WAIT)
+            return
+        if found.assignments:  # what ends soon makes room for more: look again then
+            self._claim.no_later_than(read_at + BUSY_WAIT)
             return
         due_at = facts.next_attempt(now)
         if due_at is not None:

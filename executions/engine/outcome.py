@@ -187,6 +187,7 @@ def lines(
             level=level,
             message=message,
             metadata=attempt | more,
+            foreign=bool(more),
         )
 
     start = (line(assignment.started_at, "INFO", "Job execution started"),)

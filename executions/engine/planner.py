@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -19,7 +20,7 @@ from executions.lifecycle import Planned
 from executions.rows import Rows, fetch, locked, moment, read_uuid, write
 from jobs import audit, registry, schedules, versions
 from jobs.models import SCHEDULE_COLUMNS, AuditAction, Job, OverlapPolicy, ScheduleType
-from jobs.timing import Calendar, backlog
+from jobs.timing import Calendar, Schedule, backlog, next_occurrence
 
 log = logging.getLogger("scheduler.planner")
 
@@ -46,9 +47,9 @@ def plan_due(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
         jobs = _lock(Job.objects.due(now).order_by("next_run_at", "id"), limit)
         if not jobs:
             return Pass()
-        plans = _judge(jobs, now)
+        plans, read = _judge(jobs, now)
         rows = [row for plan in plans.values() for row in plan.rows]
-        written = lifecycle.plan(rows, now)
+        written = _write(rows, read, now)
         _move_cursors(plans)
         _replace_older([job for job in jobs if job.overlap_policy == OverlapPolicy.REPLACE], rows, now)
         moved = sum(bool(plans[job.id].rows) for job in jobs if job.id in plans)
@@ -61,7 +62,7 @@ def _lock(jobs: QuerySet[Job], limit: int) -> list[Job]:
     return list(jobs[:limit])
 
 
-def _judge(jobs: Sequence[Job], now: datetime) -> dict[int, JobPlan]:
+def _judge(jobs: Sequence[Job], now: datetime) -> tuple[dict[int, JobPlan], dict[int, Schedule]]:
     calendars = schedules.days_of({job.calendar_id for job in jobs if job.calendar_id})
     ids = [job.id for job in jobs]
     waiting = count_scheduled(ids, lifecycle.WAITING_STATES)
@@ -69,13 +70,43 @@ def _judge(jobs: Sequence[Job], now: datetime) -> dict[int, JobPlan]:
         [job.id for job in jobs if job.overlap_policy == OverlapPolicy.SKIP], (RUNNING,)
     )
     plans: dict[int, JobPlan] = {}
+    read: dict[int, Schedule] = {}
     for job in jobs:
         try:
             due = _due(job, calendars, waiting.get(job.id, 0), running.get(job.id, 0))
-            plans[job.id] = plan_job(due, now)
+            plans[job.id], read[job.id] = plan_job(due, now), due.schedule
         except (ValueError, OverflowError) as error:
-            put_aside(job, str(error))
-    return plans
+            put_aside(job, str(error), now)
+    return plans, read
+
+
+def _write(rows: Sequence[Planned], read: Mapping[int, Schedule | None], now: datetime) -> set[UUID]:
+    """Write rows to the ledger; answers the ids of the new ones.
+
+    A row that stands for a stretch of fire times, the first of which is in the ledger already, begins at
+    the next one instead: the rest must not be left without an answer.
+    """
+    written: set[UUID] = set()
+    left = list(rows)
+    while left:
+        new = lifecycle.plan(left, now)
+        written |= new
+        stretches = [row for row in left if row.id not in new and row.skipped_until is not None]
+        left = [rest for row in stretches if (rest := _rest_of(row, read.get(row.job_id))) is not None]
+    return written
+
+
+def _rest_of(row: Planned, schedule: Schedule | None) -> Planned | None:
+    """The stretch without its first fire time."""
+    assert row.skipped_until is not None
+    if schedule is None:
+        start = row.scheduled_at + schedules.MOMENT
+    else:
+        found = next_occurrence(schedule, row.scheduled_at)
+        start = row.skipped_until + schedules.MOMENT if found is None else found.at
+    if start > row.skipped_until:
+        return None
+    return replace(row, scheduled_at=start, skipped_count=max(1, (row.skipped_count or 1) - 1))
 
 
 def _due(job: Job, calendars: dict[str, Calendar], waiting: int, running: int) -> Due:
@@ -123,11 +154,18 @@ def count_scheduled(job_ids: Sequence[int], states: Sequence[str]) -> dict[int, 
     return dict(rows)
 
 
-def put_aside(job: Job, reason: str) -> None:
-    """A job that cannot be planned says why, and is looked at again when it is edited."""
+def put_aside(job: Job, reason: str, now: datetime) -> None:
+    """A job that cannot be planned says why, and is looked at again when it is edited.
+
+    What it still owed is answered for, and a version says that from now on it owes nothing.
+    """
     log.error("schedule of job %s cannot be read: %s", job.name, reason, extra={"jobId": str(job.uuid)})
+    if not schedules.is_new(job):
+        answer_for_unplanned(job, None, now)
+        job.version += 1
+        versions.record(job, by=audit.SQL, now=now, problem=reason)
     changed = schedules.point(job, None) | {"schedule_error": reason, "error_message": reason}
-    Job.objects.filter(id=job.id).update(**changed)
+    Job.objects.filter(id=job.id).update(**changed, version=job.version)
 
 
 def _move_cursors(plans: dict[int, JobPlan]) -> None:
@@ -185,7 +223,7 @@ def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
             try:
                 _adopt(job, calendars, now, edited=job not in new)
             except (ValueError, OverflowError) as error:
-                put_aside(job, str(error))
+                put_aside(job, str(error), now)
             else:
                 ready.append(job)
         if ready:
@@ -203,6 +241,8 @@ def _adopt(job: Job, calendars: dict[str, Calendar], now: datetime, *, edited: b
         job.error_message = None
     schedule = schedules.read(job, calendars)
     cursor = job.next_run_at
+    if not edited and cursor is not None:
+        _pass_over(job, schedule, cursor, now)
     if edited:
         changes = _differences(job)
         if changes:
@@ -216,9 +256,23 @@ def _adopt(job: Job, calendars: dict[str, Calendar], now: datetime, *, edited: b
     job.updated_at = now
 
 
+def _pass_over(job: Job, schedule: Schedule, cursor: datetime, now: datetime) -> None:
+    """SQL gave a new job a later next_run_at: the fire times before it are answered for."""
+    first = schedules.first_run(schedule, now)
+    if first is None or first >= cursor:
+        return
+    schedules.point(job, first)
+    answer_for_unplanned(job, None, cursor - schedules.MOMENT)
+
+
 def _differences(job: Job) -> dict[str, Any]:
     pairs = {name: (getattr(job, f"planned_{name}"), getattr(job, name)) for name in SCHEDULE_COLUMNS}
     return {name: {"old": _text(old), "new": _text(new)} for name, (old, new) in pairs.items() if old != new}
+
+
+def is_edited(job: Job) -> bool:
+    """Whether SQL changed the schedule since it was planned."""
+    return not schedules.is_new(job) and bool(_differences(job))
 
 
 def _text(value: Any) -> Any:
@@ -236,13 +290,7 @@ def answer_for_unplanned(
     cursor = job.next_run_at
     if cursor is None or cursor > until:
         return 0
-    count, last = 1, cursor
-    try:
-        missed = backlog(schedules.read(job, calendars, planned=True), cursor, until, newest=1)
-    except ValueError:
-        missed = None
-    if missed is not None and missed.last is not None:
-        count, last = missed.count + 1, missed.last.at
+    schedule, count, last = _owed(job, calendars, cursor, until)
     row = Planned(
         job_id=job.id,
         scheduled_at=cursor,
@@ -250,11 +298,26 @@ def answer_for_unplanned(
         reason=reason,
         priority=job.priority,
         queue=job.queue,
-        skipped_until=last if count > 1 else None,
-        skipped_count=count if count > 1 else None,
+        skipped_until=last if last > cursor else None,
+        skipped_count=count if last > cursor else None,
     )
-    lifecycle.plan([row], until)
+    _write([row], {job.id: schedule}, until)
     return count
+
+
+def _owed(
+    job: Job, calendars: dict[str, Calendar] | None, cursor: datetime, until: datetime
+) -> tuple[Schedule | None, int, datetime]:
+    """The planned schedule, how many fire times it names from the cursor to `until`, and the last of them.
+
+    Where it cannot be read any more, all of the time up to `until` is answered for.
+    """
+    try:
+        schedule = schedules.read(job, calendars, planned=True)
+        missed = backlog(schedule, cursor, until, newest=1)
+    except (ValueError, OverflowError):
+        return None, 1, until
+    return schedule, missed.count + 1, missed.last.at if missed.last is not None else cursor
 
 
 def next_due() -> datetime | None:

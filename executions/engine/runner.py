@@ -72,6 +72,7 @@ class Lines:
                 level=level,
                 message=message,
                 metadata={"attempt": self._attempt} | metadata,
+                foreign=True,
             )
         )
 
@@ -93,11 +94,19 @@ class Lines:
         return tuple(taken)
 
 
-class StopSignal(threading.Event):
-    """The event behind `run.should_stop()`: knows why it was set and whether the handler saw it."""
+_waiters = threading.Condition()
+
+
+class StopSignal:
+    """The flag behind `run.should_stop()`: knows why it was set and whether the handler saw it.
+
+    Made for every run, so it costs nothing: all signals share one condition to wait on.
+    """
+
+    __slots__ = ("_set", "cancel_reason", "cause", "noticed")
 
     def __init__(self) -> None:
-        super().__init__()
+        self._set = False
         self.cause = ""
         self.cancel_reason = "operator"
         self.noticed = False
@@ -106,24 +115,24 @@ class StopSignal(threading.Event):
         """Ask to stop; the first cause counts, but a lost lease overrules every other."""
         if not self.cause or cause == "lost":
             self.cause, self.cancel_reason = cause, reason
-        self.set()
+        self._set = True
+        with _waiters:
+            _waiters.notify_all()
 
     def is_set(self) -> bool:
         """Whether the run shall stop; asking counts as having noticed."""
-        if super().is_set():
-            self.noticed = True
-            return True
-        return False
+        self.noticed = self.noticed or self._set
+        return self._set
 
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep until asked to stop or the time (seconds) is over; waking for it is noticing."""
-        woken = super().wait(timeout)
-        self.noticed = self.noticed or woken
-        return woken
+        with _waiters:
+            _waiters.wait_for(lambda: self._set, timeout)
+        return self.is_set()
 
     def asked(self) -> bool:
         """Whether it was set, without counting as noticed."""
-        return super().is_set()
+        return self._set
 
 
 @dataclass(kw_only=True)
