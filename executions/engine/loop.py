@@ -20,6 +20,7 @@ from executions.engine.claimer import Claimer
 from executions.engine.completer import Report
 from executions.engine.config import EngineConfig
 from executions.engine.duty import Duty, duties
+from executions.engine.listener import Listener
 from executions.engine.pool import Pool
 from executions.engine.runner import Active, Finished, Runner
 from executions.engine.watchdog import Watchdog
@@ -49,6 +50,7 @@ class Engine:
         self.runner = Runner(config, ring=self.bell.ring)
         self.claimer = Claimer(config=config)
         self.watchdog = Watchdog(self.runner.watch)
+        self.listener = Listener(self.wake)
         self.processed = 0
         self.stale_writes = 0
         self._unwritten: list[Finished] = []
@@ -103,6 +105,12 @@ class Engine:
         self._drain()
         self._leave()
 
+    def wake(self) -> None:
+        """Look now for what is due; safe to call from any thread."""
+        self._plan.at_once()
+        self._claim.at_once()
+        self.bell.ring()
+
     def stop(self) -> None:
         """Ask the loop to end; safe to call from a signal handler."""
         self._stopping = True
@@ -110,6 +118,7 @@ class Engine:
 
     def _begin(self) -> None:
         self.watchdog.start()
+        self.listener.start()
         while not self._stopping:
             if self._guarded(self._register) == 0.0:
                 break
@@ -150,10 +159,16 @@ class Engine:
 
     @staticmethod
     def _throw_connection_away() -> None:
+        """Where the connection broke, those that wait in the pool are broken too."""
+        used = connection.connection
+        broken = used is None or bool(getattr(used, "closed", False))
         try:
             connection.close()
-        except Exception:
+        except Exception:  # a broken connection may fail to close in any way
             connection.connection = None
+        pool = getattr(connection, "pool", None)
+        if broken and pool is not None and not pool.closed:
+            pool.drain()
 
     # One pass -------------------------------------------------------------------------------------
 
@@ -165,7 +180,7 @@ class Engine:
             self._complete(now)
         if self._renew.is_due():
             with self.watchdog.limit(DATABASE_LIMIT):
-                self._renew_leases(now, read_at)
+                self._renew_leases()
         if self._poll.is_due():
             self._poll.done()
             with self.watchdog.limit(DATABASE_LIMIT):
@@ -209,8 +224,9 @@ class Engine:
 
     # Keep the leases ------------------------------------------------------------------------------
 
-    def _renew_leases(self, now: datetime, read_at: float) -> None:
+    def _renew_leases(self) -> None:
         active = self.runner.active()
+        read_at, now = clock.monotonic(), clock.now()
         with transaction.atomic():
             owned = lifecycle.renew([one.claim for one in active], now=now, lease=self.config.lease)
         for one in active:
@@ -232,8 +248,9 @@ class Engine:
         self.runner.withdraw(WITHDRAW_AFTER)
         reaper.reap(now, self.config.lease)
         if self.config.plans:
-            while planner.adopt(now).more:
-                pass
+            if planner.adopt(now).more:  # the next batch in the next pass: leases come first
+                self._found_work = True
+                self._poll.at_once()
             self._plan.at_once()
         self._claim.at_once()
         if self._beat.is_due():
@@ -349,10 +366,9 @@ class Engine:
 
     def _drain_pass(self) -> float:
         with self.watchdog.limit(DATABASE_LIMIT):
-            read_at, now = clock.monotonic(), clock.now()
-            self._complete(now)
+            self._complete(clock.now())
             if self._renew.is_due():
-                self._renew_leases(now, read_at)
+                self._renew_leases()
         return 0.0
 
     def _leave(self) -> None:
@@ -362,6 +378,7 @@ class Engine:
 
         self._guarded(leave)
         self.watchdog.stop()
+        self.listener.stop()
         self.runner.pool.close()
         self._outside.close()
 

@@ -9,9 +9,12 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 
 from executions.engine.config import read_config
 from executions.engine.loop import Engine
+
+LOOP_CONNECTIONS = 4  # the loop, two outside duties, one to spare
 
 
 class Command(BaseCommand):
@@ -34,14 +37,14 @@ class Command(BaseCommand):
         names = tuple(name.strip() for name in (options["queues"] or "").split(",") if name.strip())
         if options["queues"] is not None and not names:
             raise CommandError("--queues needs at least one name")
-        engine = Engine(
-            read_config(
-                concurrency=options["concurrency"],
-                queues=names or None,
-                plans=not options["work_only"],
-                works=not options["plan_only"],
-            )
+        config = read_config(
+            concurrency=options["concurrency"],
+            queues=names or None,
+            plans=not options["work_only"],
+            works=not options["plan_only"],
         )
+        _make_room_for(config.concurrency)
+        engine = Engine(config)
         _listen_to_signals(engine)
         self.stderr.write(f"scheduler {engine.config.instance} started (pid {os.getpid()})")
         if options["once"]:
@@ -49,6 +52,17 @@ class Command(BaseCommand):
         else:
             engine.run()
         self.stderr.write(f"scheduler {engine.config.instance} stopped")
+
+
+def _make_room_for(slots: int) -> None:
+    """Let every slot have a database connection, and the loop and its duties theirs.
+
+    DB_POOL_MAX counts for the web; a scheduler that ran out of connections would make its
+    handlers wait for each other.
+    """
+    pool = connection.settings_dict["OPTIONS"].get("pool")
+    if isinstance(pool, dict):
+        pool["max_size"] = max(pool["max_size"], slots + LOOP_CONNECTIONS)
 
 
 def _count(text: str) -> int:

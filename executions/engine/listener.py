@@ -1,0 +1,62 @@
+"""Hears the rings of `executions.wake` on PostgreSQL. Losing every one of them costs latency only."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+
+from executions.wake import CHANNEL
+
+log = logging.getLogger("scheduler.listener")
+
+PROBE_EVERY = 20.0  # seconds without a ring after which the connection is tried
+RECONNECT_AFTER = 2.0
+
+
+class Listener:
+    """A thread with a connection of its own that calls `ring` when another process rings."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="listener", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen, where there is something to listen to."""
+        if connection.vendor == "postgresql" and not settings.DB_PGBOUNCER:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End soon; the thread is a daemon and holds nobody up."""
+        self._stopped.set()
+
+    def _serve(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._listen()
+            except psycopg.Error as error:
+                log.info("not listening for a moment: %s", str(error).partition("\n")[0])
+            self._ring()  # what was rung meanwhile is looked for
+            self._stopped.wait(RECONNECT_AFTER)
+
+    def _listen(self) -> None:
+        with psycopg.connect(**_parameters(), autocommit=True) as own:
+            own.execute(f"LISTEN {CHANNEL}")
+            while not self._stopped.is_set():
+                heard = False
+                for _ in own.notifies(timeout=PROBE_EVERY, stop_after=1):
+                    heard = True
+                    self._ring()
+                if not heard:
+                    own.execute("SELECT 1")
+
+
+def _parameters() -> dict[str, object]:
+    given = connection.get_connection_params()
+    left_out = ("pool", "cursor_factory", "context", "prepare_threshold")
+    return {name: value for name, value in given.items() if name not in left_out}
