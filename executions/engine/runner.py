@@ -20,8 +20,8 @@ from executions.engine.config import MAX_PREFETCH, PREFETCH_HORIZON, EngineConfi
 from executions.engine.outcome import Outcome
 from executions.engine.pool import Pool
 from executions.lifecycle import Advance, Claim, LogLine
-from jobs import registry
-from jobs.contract import JobInfo, Progress, Result, Run, Stopped
+from jobs import definitions, registry
+from jobs.contract import JobInfo, PermanentError, Progress, Result, Run, Stopped
 from web import patience
 
 log = logging.getLogger("scheduler.runner")
@@ -397,12 +397,25 @@ def _call(active: Active) -> Result | None:
     if assignment.job.problem:
         raise ValueError(assignment.job.problem)
     handler = registry.handlers.get(assignment.job.handler)
+    check_allowed(handler, assignment)
     payload = assignment.job.payload if assignment.payload is None else assignment.payload
     params = handler.read_params(payload if isinstance(payload, dict) else {})
     run = make_run(active, params)
     if handler.isolation == "process":
         return isolation.call(handler.name, run, payload)
     return handler.function(run)
+
+
+def check_allowed(handler: registry.Handler, assignment: Assignment) -> None:
+    """Refuse, for good, what saving a job would have refused: SQL can write any row.
+
+    A dangerous handler runs only where ENABLED_HANDLERS names it, and takes its program from the job
+    alone: who may run a job with another payload may not always say what it runs.
+    """
+    if not definitions.is_enabled(handler):
+        raise PermanentError(f"handler {handler.name} works only where ENABLED_HANDLERS names it")
+    if handler.dangerous and assignment.payload is not None:
+        raise PermanentError(f"handler {handler.name} takes no payload but the job's own")
 
 
 def make_run(active: Active, params: Any) -> Run:
