@@ -19,6 +19,8 @@ from uuid import UUID
 from django.db import DatabaseError, IntegrityError, OperationalError, transaction
 
 from executions.chart import CANCELLED, FAILED, PENDING, RETRYING, SKIPPED, SUCCESS
+from executions.faults import fault
+from executions.models.execution import Reason
 from executions.output import clean_json, clean_text
 from executions.rows import (
     Rows,
@@ -210,6 +212,7 @@ def _claim(takes: Sequence[Take], instance: str, now: datetime, lease: timedelta
     attempts = {read_uuid(row[0]): int(row[1]) for row in answered}
     taken = [take for take in takes if take.execution_id in attempts]
     if taken:
+        fault("claim_before_attempts")
         _open_attempts(taken, attempts, instance, now)
         _note_start({take.job_id for take in taken}, now)
     return [
@@ -469,13 +472,28 @@ def _clean(ending: Ending) -> Ending:
     message, changed_message = _clean_optional(ending.message)
     body, changed_body = _clean_optional(ending.body)
     result, changed_result = clean_json(ending.result)
+    code = ending.status_code if _is_whole(ending.status_code) else None
+    totals = ending.totals if ending.totals and all(map(_is_whole, ending.totals)) else None
     return replace(
         ending,
         message=message,
         body=body,
         result=result,
-        altered=ending.altered or changed_message or changed_body or changed_result,
+        status_code=code,
+        totals=totals,
+        reason=ending.reason if ending.reason in _REASONS else ending.reason and "error",
+        altered=ending.altered
+        or (changed_message or changed_body or changed_result)
+        or (code, totals) != (ending.status_code, ending.totals),
     )
+
+
+_REASONS = frozenset(Reason.values)
+
+
+def _is_whole(value: object) -> bool:
+    """Whether an integer column has room for it."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
 def _clean_optional(text: str | None) -> tuple[str | None, bool]:
@@ -517,10 +535,13 @@ def _finish(endings: Sequence[Ending], now: datetime) -> Ended:
     owned = _move(endings, now)
     applied = [ending for ending in endings if ending.claim.execution_id in owned]
     if applied:
+        fault("finish_after_move")
         _close_attempts(applied, now)
         _bury([ending for ending in applied if ending.status == FAILED], now)
+        fault("finish_after_letter")
         write_lines([line for ending in applied for line in ending.lines])
         _note_outcomes(applied, owned, now)
+        fault("finish_before_commit")
     return Ended(applied=applied, stale=len(endings) - len(applied))
 
 

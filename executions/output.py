@@ -19,7 +19,7 @@ def clean_text(text: object, *, limit: int = TEXT_LIMIT) -> tuple[str, bool]:
 
     NUL and lone surrogates become U+FFFD; at most `limit` bytes of UTF-8, cut with a mark.
     """
-    given = text if isinstance(text, str) else str(text)
+    given = text if isinstance(text, str) else _words(text)
     clean = given.replace("\x00", "\ufffd").encode("utf-8", "replace_surrogates").decode("utf-8")
     data = clean.encode("utf-8")
     if len(data) > limit:

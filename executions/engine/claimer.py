@@ -15,6 +15,7 @@ from executions.engine.assignment import Assignment, Definition
 from executions.engine.config import EngineConfig
 from executions.engine.facts import Waiting
 from executions.engine.limits import Admission, JobFacts, Room, admit
+from executions.faults import fault
 from executions.lifecycle import Take
 
 MIN_WINDOW = 50
@@ -60,6 +61,10 @@ class Claimer:
                 self._from_window(found, now, slots)
             if self.clogged and len(found.assignments) < slots:
                 self._from_lanes(found, now, slots)
+            if found.assignments:
+                fault("claim_before_commit")
+        if found.assignments:
+            fault("claim_after_commit")
         return found
 
     def _from_window(self, found: Round, now: datetime, slots: int) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+
+from django.db import InterfaceError, OperationalError
 
 from executions import lifecycle
 from executions.engine import outcome
 from executions.engine.assignment import Assignment
 from executions.engine.outcome import Outcome
+from executions.faults import fault
 from executions.lifecycle import Ending, LogLine
+from jobs.contract import HandlerError
+
+log = logging.getLogger("scheduler.completer")
 
 MAX_GROUP = 500
 
@@ -41,7 +48,9 @@ def complete(reports: Sequence[Report], now: datetime) -> Completed:
     what was committed already is not ours any more and is left alone.
     """
     endings = [ending for report in reports if (ending := _end(report, now)) is not None]
-    ended = lifecycle.finish(endings, now) if endings else lifecycle.Ended(applied=[], stale=0)
+    fault("complete_before")
+    ended = _finish(endings, now) if endings else lifecycle.Ended(applied=[], stale=0)
+    fault("complete_after_commit")
     return Completed(
         written=len(ended.applied),
         stale=ended.stale,
@@ -50,8 +59,32 @@ def complete(reports: Sequence[Report], now: datetime) -> Completed:
     )
 
 
+def _finish(endings: Sequence[Ending], now: datetime) -> lifecycle.Ended:
+    """Write the group; one that cannot be written as it is fails by itself and holds up no other."""
+    try:
+        return lifecycle.finish(endings, now)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        if len(endings) == 1:
+            log.exception("the ending of %s cannot be written", endings[0].claim.execution_id)
+            message = f"the outcome cannot be stored: {type(error).__name__}"
+            unstorable = lifecycle.fail(endings[0].claim, reason="invalid_output", message=message)
+            return lifecycle.finish([unstorable], now)
+        ended = [_finish([ending], now) for ending in endings]
+    return lifecycle.Ended(
+        applied=[ending for one in ended for ending in one.applied], stale=sum(one.stale for one in ended)
+    )
+
+
 def _end(report: Report, now: datetime) -> Ending | None:
-    ending = outcome.judge(report.assignment, report.outcome, now)
+    try:
+        ending = outcome.judge(report.assignment, report.outcome, now)
+    except Exception as error:
+        unreadable = HandlerError(
+            f"the handler's answer cannot be read: {type(error).__name__}", reason="invalid_output"
+        )
+        ending = outcome.judge(report.assignment, Outcome(error=unreadable), now)
     if ending is None:
         return None
     lines = outcome.lines(report.assignment, ending, now, report.said)

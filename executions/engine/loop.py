@@ -24,6 +24,7 @@ from executions.engine.listener import Listener
 from executions.engine.pool import Pool
 from executions.engine.runner import Active, Finished, Runner
 from executions.engine.watchdog import Watchdog
+from executions.faults import fault
 from executions.rows import fetch
 
 log = logging.getLogger("scheduler.loop")
@@ -125,7 +126,9 @@ class Engine:
             self.bell.wait(1.0)
 
     def _register(self) -> float:
+        fault("register_before")
         heartbeat.register(self.config, clock.now())
+        fault("register_after")
         self._beat.done()
         return 0.0
 
@@ -229,6 +232,10 @@ class Engine:
         read_at, now = clock.monotonic(), clock.now()
         with transaction.atomic():
             owned = lifecycle.renew([one.claim for one in active], now=now, lease=self.config.lease)
+            if active:
+                fault("renew_before_commit")
+        if active:
+            fault("renew_after_commit")
         for one in active:
             if one.claim.token in owned:
                 one.confirmed = read_at
@@ -264,6 +271,7 @@ class Engine:
                     "staleWrites": self.stale_writes,
                 },
             )
+            fault("beat_after")
             self._beat.done()
 
     def _show_progress(self, active: list[Active]) -> None:
@@ -273,6 +281,7 @@ class Engine:
             with transaction.atomic():
                 lifecycle.write_lines(lines)
                 lifecycle.report(advances)
+                fault("progress_before_commit")
 
     # Plan and claim -------------------------------------------------------------------------------
 
@@ -298,6 +307,7 @@ class Engine:
         self._claim.done()
         for assignment in found.assignments:
             self.runner.submit(assignment)
+            fault("submit_between")
         if found.assignments:
             self._found_work = True
         if len(found.assignments) >= wanted or found.contended:
@@ -361,6 +371,7 @@ class Engine:
                     self.runner.abandon(one, "shutdown")
             if left <= -2 * STOP_GRACE:
                 break
+            fault("release_before")
             self._guarded(self._drain_pass)
             self.bell.wait(0.1)
 
@@ -373,6 +384,7 @@ class Engine:
 
     def _leave(self) -> None:
         def leave() -> float:
+            fault("leave_before")
             heartbeat.leave(self.config, clock.now(), processed=self.processed)
             return 0.0
 
@@ -389,6 +401,8 @@ def do_duty(entry: Duty, now: datetime) -> None:
         with transaction.atomic():
             if entry.local or _may(entry):
                 entry.step(now)
+                fault("duty_before_commit")
+        fault("duty_after_commit")
     except DatabaseProblem:
         if connection.connection is None or not connection.is_usable():
             raise

@@ -39,7 +39,7 @@ def judge(
     rng: random.Random | None = None,
 ) -> Ending | None:
     """The ending of an attempt, or None where nothing may be written (the lease was lost)."""
-    if outcome.stopped_for == "lost":
+    if outcome.stopped_for == "lost" and outcome.called:
         return None
     if outcome.stopped_for == "shutdown" or not outcome.called:
         once = assignment.job.execution_type == "ATMOST_ONCE" and outcome.called

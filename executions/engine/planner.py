@@ -16,6 +16,7 @@ from executions import lifecycle
 from executions.chart import RUNNING, SKIPPED
 from executions.engine.config import PLAN_BATCH
 from executions.engine.planning import Due, JobPlan, plan_job
+from executions.faults import fault
 from executions.lifecycle import Planned
 from executions.rows import Rows, fetch, locked, moment, read_uuid, write
 from jobs import audit, registry, schedules, versions
@@ -47,12 +48,16 @@ def plan_due(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
         jobs = _lock(Job.objects.due(now).order_by("next_run_at", "id"), limit)
         if not jobs:
             return Pass()
+        fault("plan_after_lock")
         plans, read = _judge(jobs, now)
         rows = [row for plan in plans.values() for row in plan.rows]
         written = _write(rows, read, now)
+        fault("plan_before_cursors")
         _move_cursors(plans)
         _replace_older([job for job in jobs if job.overlap_policy == OverlapPolicy.REPLACE], rows, now)
         moved = sum(bool(plans[job.id].rows) for job in jobs if job.id in plans)
+        fault("plan_before_commit")
+    fault("plan_after_commit")
     return Pass(jobs=moved, rows=len(written), more=len(jobs) >= limit and moved > 0)
 
 
@@ -228,6 +233,9 @@ def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
                 ready.append(job)
         if ready:
             Job.objects.bulk_update(ready, _ADOPTED, batch_size=200)
+            fault("adopt_before_commit")
+    if jobs:
+        fault("adopt_after_commit")
     return Pass(jobs=len(jobs), more=len(jobs) >= limit)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from executions import lifecycle
+from executions.faults import fault
 from executions.lifecycle import Ending, Expired
 from executions.retry import CRASH_RECOVERIES
 
@@ -27,6 +28,9 @@ def reap(now: datetime, lease: timedelta) -> int:
         lost = lifecycle.expired(now, lease, limit=BATCH)
         if lost:
             lifecycle.finish([_judge(entry, now) for entry in lost], now)
+            fault("reap_before_commit")
+    if lost:
+        fault("reap_after_commit")
     for entry in lost:
         log.warning(
             "worker lost",

@@ -19,6 +19,7 @@ from executions.engine.assignment import Assignment
 from executions.engine.config import MAX_PREFETCH, PREFETCH_HORIZON, EngineConfig
 from executions.engine.outcome import Outcome
 from executions.engine.pool import Pool
+from executions.faults import fault
 from executions.lifecycle import Advance, Claim, LogLine
 from jobs import definitions, registry
 from jobs.contract import JobInfo, PermanentError, Progress, Result, Run, Stopped
@@ -257,12 +258,16 @@ class Runner:
         """Give back what has waited this many seconds for a slot: another process may be free."""
         at = clock.monotonic()
         for active in self.active():
-            if active.started is None and at - active.submitted > after:
-                self._end(active, Outcome(called=False))
+            if at - active.submitted > after:
+                self._give_back(active)
 
     def abandon(self, active: Active, cause: str) -> None:
-        """End an attempt without its handler, which may never return; its slot stays visible."""
-        self._end(active, Outcome(stopped_for=cause, duration_ms=_since(active)))
+        """End an attempt without its handler, which may never return; its slot stays visible.
+
+        One that was not called yet is given back instead, as far as it is still ours.
+        """
+        if not self._give_back(active):
+            self._end(active, Outcome(stopped_for=cause, duration_ms=_since(active)))
 
     def watch(self) -> None:
         """Ask what has used up its time to stop, and end what does not listen.
@@ -314,12 +319,23 @@ class Runner:
                 stopped_for=active.stop.cause,
                 cancel_reason=active.stop.cancel_reason,
             )
-        active.started = clock.monotonic()
+        if not self._begin(active):
+            return Outcome(called=False)
         # A statement of the handler may take as long as the attempt, but never for ever.
         with patience.limit(active.assignment.job.timeout_ms / 1000 + TIMEOUT_GRACE):
+            fault("call_before")
             outcome = call(active)
-        self._remember(active.assignment.job.handler, active.started)
+            fault("call_after")
+        self._remember(active)
         return outcome
+
+    def _begin(self, active: Active) -> bool:
+        """From here on the handler counts as called; False where the claim was given back meanwhile."""
+        with self._lock:
+            if active.ended:
+                return False
+            active.started = clock.monotonic()
+            return True
 
     def _is_fresh(self, active: Active) -> bool:
         """Call only on a lease confirmed less than a tenth of it ago; else confirm it first."""
@@ -329,25 +345,43 @@ class Runner:
         try:
             with patience.limit(RENEW_LIMIT), transaction.atomic():
                 owned = lifecycle.renew([active.claim], now=clock.now(), lease=self._config.lease)
+                fault("confirm_before_commit")
         except Exception:
             log.warning("the lease could not be confirmed before the call", exc_info=True)
             return False
         finally:
             close_connection()
+        fault("confirm_after_commit")
         active.confirmed = before
         return active.claim.token in owned
 
-    def _remember(self, handler: str, started: float) -> None:
-        at = clock.monotonic()
-        before, _ = self._durations.get(handler, (at - started, at))
-        self._durations[handler] = (before * 0.8 + (at - started) * 0.2, at)
+    def _remember(self, active: Active) -> None:
+        at, handler = clock.monotonic(), active.assignment.job.handler
+        spent = at - (active.started or at)
+        before, _ = self._durations.get(handler, (spent, at))
+        self._durations[handler] = (before * 0.8 + spent * 0.2, at)
 
     def _end(self, active: Active, outcome: Outcome) -> None:
         with self._lock:
             if active.ended:
                 return
-            active.ended = True
-            self._active.pop(active.claim.token, None)
+            self._leave(active)
+        self._hand_over(active, outcome)
+
+    def _give_back(self, active: Active) -> bool:
+        """End a claim whose handler was not called, so that nobody calls it here any more."""
+        with self._lock:
+            if active.ended or active.started is not None:
+                return False
+            self._leave(active)
+        self._hand_over(active, Outcome(called=False))
+        return True
+
+    def _leave(self, active: Active) -> None:
+        active.ended = True
+        self._active.pop(active.claim.token, None)
+
+    def _hand_over(self, active: Active, outcome: Outcome) -> None:
         self._finished.append(Finished(active=active, outcome=outcome))
         self._ring()
 
@@ -434,6 +468,7 @@ def make_run(active: Active, params: Any) -> Run:
             success=progress.success,
             failure=progress.failure,
         )
+        fault("checkpoint_after")
         if not kept:
             active.stop.ask("lost")
             raise Stopped("the claim is not ours any more")

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from executions import lifecycle, wake
 from executions.engine import clock
+from executions.faults import fault
 from executions.lifecycle import Planned
 from executions.models import BulkRequeue, DeadLetter, Execution, RequeueState, Status, Trigger
 from executions.operations.refusal import Refused
@@ -33,6 +34,7 @@ def requeue(letter: DeadLetter, *, by: Actor, payload: Any = None) -> UUID:
     letter = _open(letter)
     row = _requeued(letter.execution, now, by, payload)
     lifecycle.plan([row], now)
+    fault("requeue_before_close")
     _close(letter, now, by)
     audit.write(
         AuditAction.REQUEUED,
