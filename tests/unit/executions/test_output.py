@@ -28,7 +28,16 @@ def test_long_text_is_cut_with_a_mark_within_the_limit_in_bytes() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), pytest.param(10**4300, id="huge"), object(), {1, 2}, b"x", {"k\x00": 1}, {"deep": None}],
+    [
+        float("nan"),
+        float("inf"),
+        pytest.param(10**4300, id="huge"),
+        object(),
+        {1, 2},
+        b"x",
+        {"k\x00": 1},
+        {"deep": None},
+    ],
 )
 def test_any_value_becomes_json(value: Any) -> None:
     cleaned, _ = clean_json({"value": value})

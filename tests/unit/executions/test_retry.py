@@ -48,9 +48,7 @@ def test_without_a_policy_the_family_decides(family: str, retries: int) -> None:
 
 
 def test_at_most_once_never_retries_whatever_is_stored() -> None:
-    policy = read_policy(
-        {"maxRetries": 5}, family="cron", execution_type="ATMOST_ONCE", defaults=DEFAULTS
-    )
+    policy = read_policy({"maxRetries": 5}, family="cron", execution_type="ATMOST_ONCE", defaults=DEFAULTS)
     assert policy.max_retries == 0
 
 
@@ -99,7 +97,5 @@ def test_what_no_retry_can_help_fails_at_once(refused: dict[str, object]) -> Non
 @pytest.mark.parametrize(("wanted", "got"), [(1, 5), (30, 30), (86_400, 3600)])
 def test_the_targets_wish_counts_when_it_is_longer_and_at_most_an_hour(wanted: int, got: int) -> None:
     policy = RetryPolicy(initial_delay_ms=5000)
-    decision = decide(
-        policy, retries_done=0, reason="http_status", wanted_delay=timedelta(seconds=wanted)
-    )
+    decision = decide(policy, retries_done=0, reason="http_status", wanted_delay=timedelta(seconds=wanted))
     assert decision.delay == timedelta(seconds=got)
