@@ -1,4 +1,4 @@
-"""The handlers that need nothing but the engine: `default` and `http`."""
+"""The handlers that need nothing but the engine: `default`, `http`, `command`, `management-command`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from executions import egress
 from executions.http.caller import Answer, Request
 from executions.http.errors import CallError, CallStopped, HostBusy
 from executions.http.signature import sign
+from executions.management_command import ManagementCommand, run_management_command
+from executions.shell import Command, run_command
 from jobs import http_rules as rules
 from jobs import secrets
 from jobs.contract import NotNow, PermanentError, Result, RetryLater, Run, Stopped
@@ -85,6 +87,18 @@ def call(run: Run) -> Result:
         totals=FAILED,
         data=facts,
     )
+
+
+@handler("command", params=Command, staff_only=True, dangerous=True)
+def command(run: Run) -> Result:
+    """Runs a program with its arguments (`argv`), not a line for a shell; exit code 0 is a success."""
+    return run_command(run, run.params)
+
+
+@handler("management-command", params=ManagementCommand, staff_only=True, dangerous=True)
+def management_command(run: Run) -> Result:
+    """Runs one of the Django commands that this installation allows jobs to run."""
+    return run_management_command(run, run.params)
 
 
 def build_request(run: Run, *, now: int) -> Request:

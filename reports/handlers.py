@@ -11,6 +11,7 @@ from jobs.contract import Result, Run
 from jobs.registry import handler
 from reports.daily_report import DailyReport, generate_daily_report
 from reports.seed import arrive
+from reports.sql_report import SqlReport, write_sql_report
 from reports.transactions import ProcessTransactions, process_transactions
 
 
@@ -24,6 +25,12 @@ def process_transactions_handler(run: Run) -> Result:
 def generate_daily_reports_handler(run: Run) -> Result:
     """Write the transactions of the day before to a CSV file."""
     return generate_daily_report(run, run.params, now=clock.now())
+
+
+@handler("sql-report", params=SqlReport, staff_only=True, dangerous=True)
+def sql_report_handler(run: Run) -> Result:
+    """Writes the rows of one read-only query to a CSV file."""
+    return write_sql_report(run, run.params, now=clock.now())
 
 
 @dataclass(frozen=True)
