@@ -310,6 +310,7 @@ class Engine:
             fault("submit_between")
         if found.assignments:
             self._found_work = True
+        self._found_work = self._found_work or found.contended
         if len(found.assignments) >= wanted or found.contended:
             self._claim.no_later_than(read_at + SHORTEST_WAIT)
             return
