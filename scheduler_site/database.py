@@ -78,7 +78,7 @@ def postgresql(
             "pool": {
                 "min_size": low,
                 "max_size": high,
-                "timeout": 10,
+                "timeout": 5,
                 "max_idle": 300,
                 "max_lifetime": 3600,
                 # After an outage the next request tries again at once, not after a long backoff.

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from jobs.contract import PermanentError, Result, RetryLater, Run
+from jobs.contract import PermanentError, Progress, Result, RetryLater, Run
 from jobs.registry import handler
 
 
@@ -70,6 +70,11 @@ def _act(run: Run, do: str) -> Result | None:
             run.log.info(f"line {number}")
             run.progress(number, 20)
         run.stop.wait(0.4)
+    if do == "checkpoint":
+        for number in range(run.committed.processed + 1, 6):
+            run.checkpoint(Progress(processed=number, success=number))
+            run.stop.wait(0.02)
+        return Result(total=5, success=5)
     if do == "base":
         raise _Odd("not even an Exception")
     if do in STRANGE:
