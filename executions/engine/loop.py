@@ -84,6 +84,8 @@ class Engine:
         """
         self._begin()
         while not self._stopping:
+            self._plan.at_once()  # only a pass that looked at everything can say that nothing is due
+            self._claim.at_once()
             wait = self._guarded(self._pass)
             if self._is_idle():
                 break
