@@ -26,6 +26,7 @@ from jobs.models import (
     ExecutionType,
     Job,
     Method,
+    Origin,
     OverlapPolicy,
     RecurrencePattern,
     ScheduleType,
@@ -74,6 +75,7 @@ OWN_COLUMN = {
     ScheduleType.RECURRING: "recurrence_pattern",
     ScheduleType.ONE_TIME: "scheduled_at",
 }
+UNIQUE_NAMES = (Origin.SQL, Origin.SEED, Origin.FILE)
 # How many runs at once a job allows that does not say.
 DEFAULT_CONCURRENCY = {True: 100, False: 1}
 
@@ -122,6 +124,8 @@ def _complete_retries(columns: dict[str, Any], job: Job | None, problems: Proble
         return
     if policy is not None and not isinstance(policy, Mapping):
         return
+    if policy and policies.SHORTHAND in policy:
+        problems[f"retry_policy.{policies.SHORTHAND}"] = "Unknown field"
     try:
         columns["retry_policy"] = policies.merge(
             job.retry_policy if job else None, policy=policy, given=given, max_retries=max_retries
@@ -164,7 +168,8 @@ def _complete_headers(headers: Mapping[str, Any], job: Job | None, problems: Pro
 def check(job: Job, *, staff: bool = False) -> Problems:
     """Every problem of a job's definition; empty when it may be saved.
 
-    `staff`: whether who saves it may name staff-only handlers. Reads the database for the calendar.
+    `staff`: whether who saves it may name staff-only handlers. Reads the database for the
+    calendar, and for the name where it must be unique.
     """
     problems = Problems()
     _check_texts(job, problems)
@@ -175,6 +180,7 @@ def check(job: Job, *, staff: bool = False) -> Problems:
     _check_documents(job, problems)
     _check_retries(job, problems)
     _check_handler(job, staff, problems)
+    _check_name_is_free(job, problems)
     return problems
 
 
@@ -212,6 +218,14 @@ def _check_texts(job: Job, problems: Problems) -> None:
             problems[column] = f"Must not be longer than {longest} characters"
         elif reason := find_bad_text(value):
             problems[column] = reason
+
+
+def _check_name_is_free(job: Job, problems: Problems) -> None:
+    """Jobs made in SQL, by the seed or by a file go by their name; those of the API may share one."""
+    if job.origin in UNIQUE_NAMES and "name" not in problems:
+        others = Job.objects.present().filter(name=job.name, origin__in=UNIQUE_NAMES).exclude(pk=job.pk)
+        if others.exists():
+            problems["name"] = "There is another job of this name"
 
 
 def _check_words(job: Job, problems: Problems) -> None:

@@ -106,8 +106,8 @@ def _read(data: Any, serializer_class: Any, job: Job | None, *, owner_id: Any) -
     values, given = _read_form(data, serializer_class)
     state_problems = Problems()
     given.state = dialect.read_state(values, state_problems, job)
-    given.called = values.pop("changed_by", None) or values.pop("created_by", None)
-    values.pop("created_by", None)
+    creator, changer = values.pop("created_by", None), values.pop("changed_by", None)
+    given.called = (creator or changer) if job is None else (changer or creator)
     tags, ids = values.pop("tags", None), values.pop("depends_on", None)
     given.tags = _collect(given, "tags", lambda: definitions.read_tags(tags), tags)
     given.depends_on = _collect(
