@@ -1,7 +1,7 @@
-"""The rows of a PostgreSQL COPY … TO STDOUT in groups, as raw lines.
+"""What a PostgreSQL COPY … TO STDOUT sends, in blocks of whole lines.
 
 psycopg's own loop comes back to Python for every row, which costs more than all else together that
-the client does; here a whole group is taken in one wait.
+the client does; here a whole block is taken in one wait.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors, generators, pq, waiting
 
-_Group = tuple[list[memoryview], bool]
+_Taken = tuple[bytearray, int, bool]
 
 
-def copied_lines(
+def copied_blocks(
     connection: BaseDatabaseWrapper, statement: str, params: Mapping[str, Any], *, at_once: int
-) -> Generator[list[memoryview]]:
-    """Groups of up to `at_once` lines. Raises the errors of django.db.
+) -> Generator[tuple[bytearray, int]]:
+    """Blocks of up to `at_once` lines, each with how many it has. Raises the errors of django.db.
 
     Close the generator when you leave it early: that cancels the COPY and frees the connection.
     """
@@ -27,18 +27,22 @@ def copied_lines(
         with cursor.copy(statement, params) as copy:
             last = False
             while not last:
-                lines, last = copy.connection.wait(_gather(copy.connection.pgconn, at_once))
+                block, lines, last = copy.connection.wait(_take(copy.connection.pgconn, at_once))
                 if lines:
-                    yield lines
+                    yield block, lines
 
 
-def _gather(pgconn: pq.abc.PGconn, at_once: int) -> Generator[waiting.Wait, waiting.Ready, _Group]:
-    """What psycopg's `copy_from` does for one row, for many: the lines, and whether they were the last."""
-    lines: list[memoryview] = []
-    while len(lines) < at_once:
+def _take(pgconn: pq.abc.PGconn, at_once: int) -> Generator[waiting.Wait, waiting.Ready, _Taken]:
+    """What psycopg's `copy_from` does for one line, for many; the last item: whether they were the last.
+
+    A list of the lines would cost three times as much: the garbage collector looks at every buffer.
+    """
+    block, lines = bytearray(), 0
+    while lines < at_once:
         size, data = pgconn.get_copy_data(1)
         if size > 0:
-            lines.append(data)
+            block += data
+            lines += 1
         elif size == 0:
             while not (yield waiting.WAIT_R):
                 continue
@@ -47,5 +51,5 @@ def _gather(pgconn: pq.abc.PGconn, at_once: int) -> Generator[waiting.Wait, wait
             (result,) = yield from generators.fetch_many(pgconn)
             if result.status != pq.ExecStatus.COMMAND_OK:
                 raise errors.error_from_result(result)
-            return lines, True
-    return lines, False
+            return block, lines, True
+    return block, lines, False

@@ -111,7 +111,7 @@ class CsvFile:
         for number, lines in _grouped(self._lines(rows)):
             self.write_block("".join(lines).encode("utf-8", "replace"), rows=number)
 
-    def write_block(self, block: bytes, *, rows: int) -> None:
+    def write_block(self, block: bytes | bytearray, *, rows: int) -> None:
         """Write whole lines that are CSV already."""
         with _readable(f"Cannot write {self._name}{self._suffix} in {self._directory}"):
             self._disk.write(block if self._gzip is None else self._gzip.compress(block))
@@ -163,7 +163,7 @@ class _CountedFile:
         self.length = 0
         self.digest = hashlib.sha256()
 
-    def write(self, block: bytes) -> None:
+    def write(self, block: bytes | bytearray) -> None:
         self.digest.update(block)
         self.length += len(block)
         rest = memoryview(block)

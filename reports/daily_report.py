@@ -13,7 +13,7 @@ from django.db import connections, router, transaction
 from django.db.models import QuerySet
 
 from jobs.contract import Progress, Result, Run
-from reports.copy_out import copied_lines
+from reports.copy_out import copied_blocks
 from reports.csv_export import CsvFile, Written
 from reports.days import Span, day_before, span_of_day
 from reports.files import export_directory
@@ -26,13 +26,16 @@ COLUMNS = ("id", "type", "amount", "status", "consumer_id", "created_at", "updat
 ORDERED_UP_TO = 100_000
 ROWS_AT_ONCE = 2000
 
-# All formatting is the database's (PostgreSQL); `_portable` is the path with the same answers.
-# The words of type and status are the table's own (its checks), so no cell can start a formula.
+# The way of PostgreSQL; `_portable` is the path with the same answers. A time's own output costs the
+# server a third of to_char(): cut to milliseconds and one microsecond added, it always ends in 001+00,
+# which `_copied` makes a Z. The words of type and status are the table's own (its checks), so no cell
+# can start a formula, and no blank or plus is in any but the times.
+TIME_OUTPUT = "SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)"
 COPY_DAY = """
 COPY (
     SELECT id, type, amount, status, consumer_id,
-           to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-           to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+           date_trunc('milliseconds', created_at) + interval '1 microsecond',
+           date_trunc('milliseconds', updated_at) + interval '1 microsecond'
       FROM transactions
      WHERE created_at >= %(start)s AND created_at < %(end)s
 """
@@ -81,10 +84,10 @@ def _write(run: Run, day: date, *, now: datetime, compress: bool) -> Written:
         file.write_header(HEADER)
         ordered = total <= ORDERED_UP_TO
         if _is_copied():
-            with closing(_copied(span, ordered=ordered)) as groups:
-                for lines in groups:
-                    file.write_block(b"".join(lines), rows=len(lines))
-                    tell(len(lines))
+            with closing(_copied(span, ordered=ordered)) as blocks:
+                for block, lines in blocks:
+                    file.write_block(block, rows=lines)
+                    tell(lines)
         else:
             for rows in _portable(span, ordered=ordered):
                 file.write_rows(rows)
@@ -96,11 +99,16 @@ def _is_copied() -> bool:
     return connections[router.db_for_read(Transaction)].vendor == "postgresql"
 
 
-def _copied(span: Span, *, ordered: bool) -> Generator[list[memoryview]]:
-    """The lines of the file as PostgreSQL makes them."""
+def _copied(span: Span, *, ordered: bool) -> Generator[tuple[bytearray, int]]:
+    """The lines of the file as PostgreSQL makes them, in blocks."""
+    alias = router.db_for_read(Transaction)
     statement = COPY_DAY + (COPY_ORDER if ordered else "") + COPY_END
     params = {"start": span.start, "end": span.end}
-    return copied_lines(connections[router.db_for_read(Transaction)], statement, params, at_once=ROWS_AT_ONCE)
+    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+        cursor.execute(TIME_OUTPUT)  # holds for this transaction
+        with closing(copied_blocks(connections[alias], statement, params, at_once=ROWS_AT_ONCE)) as blocks:
+            for block, lines in blocks:
+                yield block.replace(b"001+00", b"Z").replace(b" ", b"T"), lines
 
 
 def _portable(span: Span, *, ordered: bool) -> Iterator[list[tuple[Any, ...]]]:

@@ -1,4 +1,4 @@
-"""Opening report files for download: only what lies in EXPORT_DIRECTORY itself, never through a link."""
+"""Opening report files for download, and deleting them: only what lies in EXPORT_DIRECTORY itself, never through a link."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def open_report(report: ReportFile) -> BinaryIO:
     The row's name is not trusted: one that is a path, a symbolic link or no regular file counts as
     gone, and nothing outside EXPORT_DIRECTORY is opened.
     """
-    name = report.name
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise FileNotFoundError(f"report {report.pk} has no file")
+    name = _plain_name(report)
     try:
         folder = os.open(export_directory(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -41,3 +39,15 @@ def open_report(report: ReportFile) -> BinaryIO:
         os.close(descriptor)
         raise FileNotFoundError(f"the file of report {report.pk} is gone")
     return os.fdopen(descriptor, "rb")
+
+
+def delete_report(report: ReportFile) -> None:
+    """Delete the report's file. Raises FileNotFoundError when it is gone, or its name is no plain one."""
+    (export_directory() / _plain_name(report)).unlink()
+
+
+def _plain_name(report: ReportFile) -> str:
+    name = report.name
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise FileNotFoundError(f"report {report.pk} has no file")
+    return name

@@ -152,7 +152,7 @@ def _sqlite(connection: Any, run: Run, statement: str, values: dict[str, Any]) -
         raw.set_authorizer(_only_reading)
         raw.set_progress_handler(lambda: int(_is_over(run) or run.should_stop()), SQLITE_STEPS)
         try:
-            cursor.execute(statement, values or None)
+            cursor.execute(statement, values)
             if cursor.description is None:
                 raise PermanentError("the query failed: it answers no rows")
             yield _header(cursor)

@@ -1,4 +1,4 @@
-"""COPY in groups: every line once, errors as Django's, and a connection that is usable afterwards."""
+"""COPY in blocks: every line once, errors as Django's, and a connection that is usable afterwards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from django.db import DataError, OperationalError, connection
 
-from reports.copy_out import copied_lines
+from reports.copy_out import copied_blocks
 
 # Outside a transaction, as a handler runs.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,26 +29,28 @@ def answer() -> int:
 def test_every_line_comes_once_and_in_order(count: int) -> None:
     statement = f"COPY (SELECT n FROM generate_series(1, {count}) AS n) TO STDOUT"
 
-    groups = list(copied_lines(connection, statement, {}, at_once=10))
+    blocks = list(copied_blocks(connection, statement, {}, at_once=10))
 
-    assert b"".join(line for group in groups for line in group) == b"".join(
-        b"%d\n" % number for number in range(1, count + 1)
-    )
-    assert all(1 <= len(group) <= 10 for group in groups)
+    whole = b"".join(block for block, _ in blocks)
+    assert whole == b"".join(b"%d\n" % number for number in range(1, count + 1))
+    assert all(block.count(b"\n") == lines for block, lines in blocks)
+    assert all(1 <= lines <= 10 for _, lines in blocks)
     assert answer() == 42
 
 
 def test_parameters_are_quoted() -> None:
-    (group,) = copied_lines(connection, "COPY (SELECT %(text)s) TO STDOUT", {"text": "it's"}, at_once=10)
+    ((block, _),) = copied_blocks(
+        connection, "COPY (SELECT %(text)s) TO STDOUT", {"text": "it's"}, at_once=10
+    )
 
-    assert b"".join(group) == b"it's\n"
+    assert block == b"it's\n"
 
 
 def test_a_copy_that_is_left_early_frees_the_connection() -> None:
     statement = "COPY (SELECT n FROM generate_series(1, 100000000) AS n) TO STDOUT"
 
-    with closing(copied_lines(connection, statement, {}, at_once=10)) as groups:
-        assert len(next(groups)) == 10
+    with closing(copied_blocks(connection, statement, {}, at_once=10)) as blocks:
+        assert next(blocks)[1] == 10
 
     assert answer() == 42
 
@@ -57,7 +59,7 @@ def test_an_error_in_the_middle_is_djangos() -> None:
     statement = "COPY (SELECT 1 / (5000 - n) FROM generate_series(1, 10000) AS n) TO STDOUT"
 
     with pytest.raises(DataError, match="division by zero"):
-        list(copied_lines(connection, statement, {}, at_once=10))
+        list(copied_blocks(connection, statement, {}, at_once=10))
     assert answer() == 42
 
 
@@ -68,6 +70,6 @@ def test_a_server_that_goes_away_in_the_middle_is_an_operational_error() -> None
     )
 
     with pytest.raises(OperationalError):
-        list(copied_lines(connection, statement, {}, at_once=10))
+        list(copied_blocks(connection, statement, {}, at_once=10))
     connection.close()
     assert answer() == 42
