@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.conf import settings
 
@@ -46,7 +47,7 @@ class ManagementCommand:
     """The parameters of `management-command`."""
 
     command: str
-    args: list[str] = field(default_factory=list)
+    args: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.command not in _allowed:

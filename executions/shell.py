@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from executions.output import CUT, clean_text
 from executions.processes import Ended, NotFound, Stream, find_program, run_program
@@ -29,13 +30,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Command:
     """The parameters of `command`. `argv` is the program and its arguments, each as it is."""
 
-    argv: list[str]
-    env: dict[str, str] = field(
+    # Only JSON types are checked before this is made; what lists and objects hold is checked below.
+    argv: list[Any]
+    env: dict[str, Any] = field(
         default_factory=dict, metadata={"description": "environment variables besides the allowed ones"}
     )
     cwd: str | None = field(default=None, metadata={"description": "directory to run in (absolute)"})
     stdin: str | None = field(default=None, metadata={"description": "text for its standard input"})
-    successCodes: list[int] = field(  # noqa: N815 - the name on the wire
+    successCodes: list[Any] = field(  # noqa: N815 - the name on the wire
         default_factory=lambda: [0], metadata={"description": "exit codes that count as success"}
     )
 

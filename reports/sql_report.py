@@ -131,7 +131,9 @@ def _names(query: str) -> set[str]:
     return {found[1] for found in _PLACEHOLDER.finditer(query) if found[1]}
 
 
-def _postgresql(connection: Any, run: Run, statement: str, values: dict[str, Any]) -> Iterator[Sequence[Any]]:
+def _postgresql(
+    connection: Any, run: Run, statement: str, values: dict[str, Any]
+) -> Generator[Sequence[Any]]:
     """By a cursor of the server: flat memory, and a protocol that takes one statement only."""
     with transaction.atomic(connection.alias), _cut_off(run, lambda: connection.connection.cancel_safe()):
         with connection.cursor() as plain:
@@ -144,7 +146,7 @@ def _postgresql(connection: Any, run: Run, statement: str, values: dict[str, Any
                 yield rows
 
 
-def _sqlite(connection: Any, run: Run, statement: str, values: dict[str, Any]) -> Iterator[Sequence[Any]]:
+def _sqlite(connection: Any, run: Run, statement: str, values: dict[str, Any]) -> Generator[Sequence[Any]]:
     """Without a transaction, which would hold the write lock: a single statement reads one state."""
     connection.ensure_connection()
     raw: sqlite3.Connection = connection.connection
@@ -168,7 +170,7 @@ def _only_reading(action: int, *details: object) -> int:
 
 
 @contextmanager
-def _cut_off(run: Run, cancel: Any) -> Iterator[None]:
+def _cut_off(run: Run, cancel: Any) -> Generator[None]:
     """Call `cancel` from another thread when the run is to stop: this one waits for the database."""
     done = threading.Event()
 
