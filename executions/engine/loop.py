@@ -135,7 +135,8 @@ class Engine:
         return 0.0
 
     def _is_idle(self) -> bool:
-        busy = self.runner.active() or self._unwritten or self._found_work
+        runner = self.runner
+        busy = runner.active() or runner.has_finished or self._unwritten or self._found_work
         return not busy
 
     def _guarded(self, step: Callable[[], float]) -> float:

@@ -365,25 +365,23 @@ class Runner:
         with self._lock:
             if active.ended:
                 return
-            self._leave(active)
-        self._hand_over(active, outcome)
+            self._hand_over(active, outcome)
+        self._ring()
 
     def _give_back(self, active: Active) -> bool:
         """End a claim whose handler was not called, so that nobody calls it here any more."""
         with self._lock:
             if active.ended or active.started is not None:
                 return False
-            self._leave(active)
-        self._hand_over(active, Outcome(called=False))
+            self._hand_over(active, Outcome(called=False))
+        self._ring()
         return True
 
-    def _leave(self, active: Active) -> None:
-        active.ended = True
-        self._active.pop(active.claim.token, None)
-
     def _hand_over(self, active: Active, outcome: Outcome) -> None:
+        """From the claimed to the finished, under the lock: it is never in neither."""
+        active.ended = True
         self._finished.append(Finished(active=active, outcome=outcome))
-        self._ring()
+        self._active.pop(active.claim.token, None)
 
 
 def _since(active: Active) -> int:
