@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -117,6 +118,7 @@ def _serve(pipe: Connection, handler: str, portable: dict[str, Any], payload: An
     """The child: set up Django, call the handler, send what came of it."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
     import django
 
     django.setup()
@@ -141,6 +143,14 @@ def _serve(pipe: Connection, handler: str, portable: dict[str, Any], payload: An
     except BaseException as error:
         answer = ("error", _sendable(error))
     _send(pipe, answer)
+
+
+def _follow_parent() -> None:
+    """A killed scheduler must leave no call behind that runs beside the next attempt."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _sendable(error: BaseException) -> BaseException:

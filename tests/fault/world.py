@@ -132,6 +132,7 @@ class World:
                 "job_name": name,
                 "cron_expression": "* * * * * *",
                 "next_run_at": first,
+                "start_at": first,
                 "end_at": moments[-1],
                 "catch_up": "all",
                 "handler": "target",
