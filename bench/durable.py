@@ -39,6 +39,7 @@ def noop():
 CELERY_DRIVER = """
 import sys, time
 from tasks import noop
+QUERY = "select count(*) from celery_taskmeta where status='SUCCESS'"
 count = int(sys.argv[1])
 started = time.perf_counter()
 last = [noop.delay() for _ in range(count)]
@@ -48,7 +49,7 @@ import sqlalchemy, os
 engine = sqlalchemy.create_engine(os.environ["PEER_DATABASE"])
 while True:
     with engine.connect() as connection:
-        done = connection.execute(sqlalchemy.text("select count(*) from celery_taskmeta where status='SUCCESS'")).scalar()
+        done = connection.execute(sqlalchemy.text(QUERY)).scalar()
     if done >= count:
         break
     time.sleep(0.05)

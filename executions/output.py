@@ -34,38 +34,54 @@ def clean_json(value: Any) -> tuple[Any, bool]:
     NaN and infinities become null, numbers beyond 4,300 digits and things that JSON does not
     know become text, nesting below 32 levels and values over 1 MiB become a note.
     """
-    altered = False
+    cleaner = _Cleaner()
+    cleaned = cleaner.clean(value, 0)
+    if cleaned is not None and len(json.dumps(cleaned)) > JSON_LIMIT:
+        return {"truncated": True}, True
+    return cleaned, cleaner.altered
 
-    def clean(item: Any, depth: int) -> Any:
-        nonlocal altered
+
+class _Cleaner:
+    """Walks one value and remembers whether anything had to be changed."""
+
+    def __init__(self) -> None:
+        self.altered = False
+
+    def clean(self, item: Any, depth: int) -> Any:
         if item is None or isinstance(item, bool):
             return item
         if isinstance(item, str):
-            text, changed = clean_text(item)
-            altered |= changed
-            return text
-        if isinstance(item, int) and -_BIG < item < _BIG:
-            return int(item)
-        if isinstance(item, float) and math.isfinite(item):
-            return item
-        if depth >= DEPTH_LIMIT and isinstance(item, dict | list | tuple):
-            altered = True
-            return CUT
-        if isinstance(item, dict):
-            return {clean_text(key)[0]: clean(entry, depth + 1) for key, entry in item.items()}
-        if isinstance(item, list | tuple):
-            return [clean(entry, depth + 1) for entry in item]
-        altered = True
-        if isinstance(item, float):
-            return None
-        if isinstance(item, int):
-            return f"a number of {item.bit_length()} bits"
+            return self._text(item)
+        if isinstance(item, int | float):
+            return self._number(item)
+        if isinstance(item, dict | list | tuple):
+            return self._nested(item, depth)
+        self.altered = True
         return clean_text(_words(item))[0]
 
-    cleaned = clean(value, 0)
-    if cleaned is not None and len(json.dumps(cleaned)) > JSON_LIMIT:
-        return {"truncated": True}, True
-    return cleaned, altered
+    def _text(self, item: str) -> str:
+        text, changed = clean_text(item)
+        self.altered |= changed
+        return text
+
+    def _number(self, item: float) -> Any:
+        if isinstance(item, int):
+            if -_BIG < item < _BIG:
+                return int(item)
+            self.altered = True
+            return f"a number of {item.bit_length()} bits"
+        if math.isfinite(item):
+            return item
+        self.altered = True
+        return None
+
+    def _nested(self, item: Any, depth: int) -> Any:
+        if depth >= DEPTH_LIMIT:
+            self.altered = True
+            return CUT
+        if isinstance(item, dict):
+            return {self._text(_words(key)): self.clean(entry, depth + 1) for key, entry in item.items()}
+        return [self.clean(entry, depth + 1) for entry in item]
 
 
 def _words(item: object) -> str:

@@ -31,7 +31,8 @@ class Waiting:
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         due_at, scheduled_at = read_moment(row[3]), read_moment(row[4])
-        assert due_at is not None and scheduled_at is not None
+        assert due_at is not None
+        assert scheduled_at is not None
         self.candidate = Candidate(
             id=read_uuid(row[0]),
             job_id=row[1],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 from django.conf import settings
@@ -56,7 +57,7 @@ class Listener:
                     own.execute("SELECT 1")
 
 
-def _parameters() -> dict[str, object]:
+def _parameters() -> dict[str, Any]:
     given = connection.get_connection_params()
     left_out = ("pool", "cursor_factory", "context", "prepare_threshold")
     return {name: value for name, value in given.items() if name not in left_out}

@@ -57,8 +57,8 @@ class Report:
             needed = timedelta(seconds=round(count * mean / max(slots, 1)))
             if count > slots and needed > timedelta(seconds=10):
                 found.append(
-                    f"{at:%Y-%m-%d %H:%M}: {count} fire times take {slots} slots about {needed}; "
-                    f"jitterSeconds={min(3600, max(60, int(needed.total_seconds())))} on these jobs spreads them"
+                    f"{at:%Y-%m-%d %H:%M}: {count} fire times take {slots} slots about {needed};"
+                    f" jitterSeconds={min(3600, max(60, int(needed.total_seconds())))} on these jobs spreads them"
                 )
         return found
 

@@ -19,6 +19,7 @@ from executions.retry import CRASH_RECOVERIES, RetryPolicy, decide
 from executions.simulation.report import Report
 
 MINUTE = timedelta(seconds=60)
+NO_RETRIES = RetryPolicy(max_retries=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +34,7 @@ class SimJob:
     durations: Sequence[float] = (1.0,)
     failure_rate: float = 0.0
     at_most_once: bool = False
-    policy: RetryPolicy = RetryPolicy(max_retries=0)
+    policy: RetryPolicy = NO_RETRIES
     rate: int | None = None
     tags: tuple[UUID, ...] = ()
 

@@ -68,37 +68,46 @@ def test_the_writer_moves_only_along_the_arrows() -> None:
 
 def writes_state(path: str, text: str) -> list[str]:
     """Places that could change an execution's state: SQL, attribute, update() or create()."""
-    found = []
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            sql = " ".join(node.value.split())
-            if re.search(r"UPDATE job_executions\b.*\bSET\b.*\bstatus\s*=", sql, re.IGNORECASE):
-                found.append(f"{path}:{node.lineno}: SQL sets status")
-            if re.search(r"INSERT INTO job_executions\b", sql, re.IGNORECASE):
-                found.append(f"{path}:{node.lineno}: SQL inserts")
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            owner = ast.unparse(node.func.value)
-            if "Execution.objects" in owner or re.search(r"\bexecutions?\b", owner):
-                names = {keyword.arg for keyword in node.keywords}
-                if node.func.attr == "update" and names & {"status", "token", "attempt"}:
-                    found.append(f"{path}:{node.lineno}: update() of state")
-                if node.func.attr in ("create", "bulk_create", "bulk_update", "get_or_create"):
-                    found.append(f"{path}:{node.lineno}: {node.func.attr}()")
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Attribute) and target.attr in ("status", "token"):
-                    name = ast.unparse(target.value)
-                    if name in ("execution", "self.execution", "row"):
-                        found.append(f"{path}:{node.lineno}: {name}.{target.attr} is set")
-    return found
+    return [
+        f"{path}:{getattr(node, 'lineno', 0)}: {what}"
+        for node in ast.walk(ast.parse(text))
+        if (what := in_sql(node) or in_call(node) or in_assignment(node))
+    ]
+
+
+def in_sql(node: ast.AST) -> str:
+    if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        return ""
+    sql = " ".join(node.value.split())
+    if re.search(r"UPDATE job_executions\b.*\bSET\b.*\bstatus\s*=", sql, re.IGNORECASE):
+        return "SQL sets status"
+    return "SQL inserts" if re.search(r"INSERT INTO job_executions\b", sql, re.IGNORECASE) else ""
+
+
+def in_call(node: ast.AST) -> str:
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return ""
+    if not re.search(r"\bExecution\.objects|\bexecutions?\b", ast.unparse(node.func.value)):
+        return ""
+    names = {keyword.arg for keyword in node.keywords}
+    if node.func.attr == "update" and names & {"status", "token", "attempt"}:
+        return "update() of state"
+    made = node.func.attr in ("create", "bulk_create", "bulk_update", "get_or_create")
+    return f"{node.func.attr}()" if made else ""
+
+
+def in_assignment(node: ast.AST) -> str:
+    for target in node.targets if isinstance(node, ast.Assign) else ():
+        if isinstance(target, ast.Attribute) and target.attr in ("status", "token"):
+            name = ast.unparse(target.value)
+            if name in ("execution", "self.execution", "row"):
+                return f"{name}.{target.attr} is set"
+    return ""
 
 
 def test_one_module_writes_the_state_of_executions() -> None:
     others = [
-        place
-        for path, text in product_sources()
-        if path != WRITER
-        for place in writes_state(path, text)
+        place for path, text in product_sources() if path != WRITER for place in writes_state(path, text)
     ]
     assert others == []
 

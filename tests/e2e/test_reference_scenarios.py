@@ -70,7 +70,7 @@ def ended(database: Database, job_id: int) -> bool:
         [job_id],
     )
     runs = database.one("SELECT count(*) FROM job_executions WHERE job_id = %s", [job_id])
-    return runs > 0 and left == 0
+    return bool(runs) and not left
 
 
 def test_a_job_inserted_by_sql_waits_for_the_next_midnight(database: Database, scheduler: Scheduler) -> None:

@@ -9,6 +9,8 @@ import pytest
 from tests.fault.database import Database, prepare
 from tests.fault.processes import Scheduler, wait_for
 
+LISTENERS = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN scheduler_wake'"
+
 
 def test_a_ring_wakes_a_scheduler_that_would_sleep_for_a_minute(database_url: str, tmp_path: Path) -> None:
     database = Database(database_url)
@@ -24,9 +26,7 @@ def test_a_ring_wakes_a_scheduler_that_would_sleep_for_a_minute(database_url: st
     ).ready()
     try:
         wait_for(
-            lambda: database.one(
-                "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN scheduler_wake'"
-            ),
+            lambda: database.one(LISTENERS),
             30,
             "the listener",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser
 from datetime import datetime
 from pathlib import Path
@@ -62,7 +63,7 @@ class Command(BaseCommand):
         self._show(report, left_out, options["slots"])
 
     def _show(self, report: Report, left_out: list[str], slots: int) -> None:
-        console = Console(file=self.stdout)
+        console = Console(file=sys.stdout)
         table = Table(title="Simulation", show_header=False)
         for name, value in _figures(report).items():
             table.add_row(name, value)

@@ -133,11 +133,11 @@ def test_every_fire_time_is_answered_for_exactly_once(catch_up: str) -> None:
         for row in plan.rows:
             count = row.skipped_count or 1
             stop = row.skipped_until or row.scheduled_at
-            times = [NOON + n * MINUTE for n in range(0, 3000) if (NOON + n * MINUTE).minute % 7 == 0]
+            times = [NOON + n * MINUTE for n in range(3000) if (NOON + n * MINUTE).minute % 7 == 0]
             covered = [at for at in times if row.scheduled_at <= at <= stop]
             assert len(covered) == count
             answered += covered
         assert plan.next_run_at != cursor
         cursor = plan.next_run_at
-    expected = [NOON + n * MINUTE for n in range(0, 2881) if (NOON + n * MINUTE).minute % 7 == 0]
+    expected = [NOON + n * MINUTE for n in range(2881) if (NOON + n * MINUTE).minute % 7 == 0]
     assert sorted(answered) == expected

@@ -236,7 +236,7 @@ def test_a_good_zone_is_accepted(name: str) -> None:
         datetime(2026, 1, 1, tzinfo=BROKEN()),
         datetime(2026, 1, 1, tzinfo=Raising()),
     ],
-    ids=repr,
+    ids=["none", "text", "number", "date", "naive", "broken zone", "raising zone"],
 )
 def test_a_start_that_is_no_aware_datetime_is_refused(after: Any) -> None:
     with pytest.raises(ValueError, match="after"):
