@@ -280,6 +280,8 @@ def _check_moments(job: Job, problems: Problems) -> None:
 def _check_family(job: Job, problems: Problems) -> None:
     family = job.schedule_type
     expression, pattern = job.cron_expression, job.recurrence_pattern
+    if family not in ScheduleType.values:
+        return
     if family != ScheduleType.CRON and expression is not None:
         problems["cron_expression"] = f"Only cron jobs have one, and this one is {family}"
     if family != ScheduleType.RECURRING and pattern is not None:

@@ -34,7 +34,7 @@ def row(job: dict[str, Any]) -> Job:
     return found
 
 
-def trail(job: dict[str, Any]) -> list[tuple[str, str]]:
+def trail(job: dict[str, Any]) -> list[tuple[str, str | None]]:
     """What was done to the job and by whom, oldest first."""
     entries = AuditEntry.objects.filter(job__uuid=job["id"]).order_by("id")
     return list(entries.values_list("action", "changed_by"))

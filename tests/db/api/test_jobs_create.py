@@ -41,7 +41,7 @@ def test_a_new_job_is_answered_whole_and_found_at_its_location(ada: Caller) -> N
 
 def test_what_is_not_given_has_the_documented_default(ada: Caller) -> None:
     body = create(ada)
-    expected = {
+    expected: dict[str, Any] = {
         "type": "ATLEAST_ONCE",
         "scheduleType": "cron",
         "executionType": "ATLEAST_ONCE",

@@ -51,7 +51,7 @@ def test_a_deleted_job_is_gone_for_every_verb(ada: Caller) -> None:
         ("get", "/preview"),
         ("get", "/audit"),
     ]:
-        body = None if method in ("get", "delete") else {}
+        body: dict[str, str] | None = None if method in ("get", "delete") else {}
         assert ada(method, path + rest, body).status_code == 404, rest
 
 

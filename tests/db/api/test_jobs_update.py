@@ -357,7 +357,8 @@ def test_a_seeded_job_keeps_a_name_that_no_other_seeded_job_has(ada: Caller) -> 
 def test_an_owner_cannot_reprogram_a_job_whose_handler_is_for_staff(ada: Caller) -> None:
     with handling(lambda run: None, staff_only=True):
         job = make_job(user_id=row(create(ada)).user_id, handler="scripted", payload={"run": "good"})
-        for change in ({"payload": {"run": "evil"}}, {"description": "d"}, {"metadata": {}}):
+        changes: list[dict[str, Any]] = [{"payload": {"run": "evil"}}, {"description": "d"}, {"metadata": {}}]
+        for change in changes:
             assert list(fields_of(ada("patch", f"/jobs/{job.uuid}", change))) == ["handler"]
         job.refresh_from_db()
         assert job.payload == {"run": "good"}
