@@ -56,9 +56,10 @@ class Report:
         for at, count in self.hot_spots():
             needed = timedelta(seconds=round(count * mean / max(slots, 1)))
             if count > slots and needed > timedelta(seconds=10):
+                jitter = min(3600, max(60, int(needed.total_seconds())))
                 found.append(
                     f"{at:%Y-%m-%d %H:%M}: {count} fire times take {slots} slots about {needed};"
-                    f" jitterSeconds={min(3600, max(60, int(needed.total_seconds())))} on these jobs spreads them"
+                    f" jitterSeconds={jitter} on these jobs spreads them"
                 )
         return found
 
