@@ -1,5 +1,6 @@
 """The tables of jobs: the definition, its labels and policies, and its history."""
 
+from jobs.models.applied import AppliedDefinition
 from jobs.models.history import AuditAction, AuditEntry, JobVersion
 from jobs.models.job import (
     SCHEDULE_COLUMNS,
@@ -20,6 +21,7 @@ from jobs.models.tag import JobTag, Tag
 
 __all__ = [
     "SCHEDULE_COLUMNS",
+    "AppliedDefinition",
     "AuditAction",
     "AuditEntry",
     "BusinessDayShift",

@@ -25,7 +25,8 @@ def enabled(settings: Any) -> None:
     settings.ENABLED_HANDLERS = ["command", "management-command"]
 
 
-def run(payload: dict[str, Any], *, handler: str = "command", **fields: Any) -> Execution:
+def run(payload: dict[str, Any], *, handler: str = "command", **fields: Any) -> Any:
+    """The execution of a job with this payload, after it ran."""
     execution = make_execution(make_job(handler=handler, payload=payload, **fields))
     run_due()
     execution.refresh_from_db()

@@ -37,7 +37,8 @@ def run(payload: dict[str, Any], **fields: Any) -> Execution:
 
 def lines(ended: Execution, folder: Path) -> list[str]:
     assert ended.status == "SUCCESS", ended.error_message
-    return (folder / ended.result["file"]).read_text().splitlines()
+    result: Any = ended.result
+    return Path(folder, result["file"]).read_text().splitlines()
 
 
 def test_the_rows_become_a_file_and_the_file_a_row(tmp_path: Path) -> None:
