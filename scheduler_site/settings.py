@@ -142,7 +142,7 @@ USE_TZ = True
 USE_I18N = False
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "scheduler_site.apps.SchedulerAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

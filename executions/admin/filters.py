@@ -1,0 +1,184 @@
+"""How lists over the ledger are narrowed down, each by an index of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from executions.engine import clock
+from executions.models import WAITING, Reason, Status, Trigger
+from jobs.models import Job
+
+SPANS = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+# What no index answers is looked for in the newest part of the ledger only.
+REACH = timedelta(days=7)
+
+
+class StatusFilter(admin.SimpleListFilter):
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [
+            *((status.value, status.value.lower()) for status in Status),
+            ("waiting", "waiting (pending or retrying)"),
+            ("late", "late (due and waiting)"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value == "waiting":
+            return queryset.filter(status__in=WAITING)
+        if value == "late":
+            return queryset.filter(status__in=WAITING, next_attempt_at__lte=clock.now())
+        return queryset.filter(status=value) if value in Status.values else queryset
+
+
+class EndedFilter(admin.SimpleListFilter):
+    """By the time of the end, or of the fire time where it has not ended."""
+
+    title = "ended within"
+    parameter_name = "ended"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("1h", "an hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        span = SPANS.get(self.value() or "")
+        return queryset.filter(completed_at__gte=clock.now() - span) if span else queryset
+
+
+class _Recent(admin.SimpleListFilter):
+    """A column without an index: one job's part of the ledger, else its newest part."""
+
+    column = ""
+    words: list[tuple[str, str]] = []
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return self.words
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        queryset = queryset.filter(**{self.column: value})
+        if request.GET.get("job") or request.GET.get("status") in ("waiting", "late", "RUNNING", *WAITING):
+            return queryset
+        return queryset.filter(scheduled_at__gte=clock.now() - REACH)
+
+
+class TriggerFilter(_Recent):
+    title = "trigger (last 7 days)"
+    parameter_name = "trigger"
+    column = "trigger"
+    words = [(trigger.value, trigger.value) for trigger in Trigger]
+
+
+class ReasonFilter(_Recent):
+    title = "reason (last 7 days)"
+    parameter_name = "reason"
+    column = "reason"
+    words = [(reason.value, str(reason.label)) for reason in Reason]
+
+
+class _Hidden(admin.SimpleListFilter):
+    """A filter that only links set; it can be taken off."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        value = request.GET.get(self.parameter_name or "")
+        return [(value, self.describe(value))] if value else []
+
+    def describe(self, value: str) -> str:
+        return value[:60]
+
+    def has_output(self) -> bool:
+        return bool(self.value())
+
+    def choices(self, changelist: ChangeList) -> Any:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "All"}
+        yield from others
+
+
+class QueueFilter(_Hidden):
+    title = "queue"
+    parameter_name = "queue"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(queue=self.value()) if self.value() else queryset
+
+
+class JobFilter(_Hidden):
+    title = "job"
+    parameter_name = "job"
+
+    def describe(self, value: str) -> str:
+        name = Job.objects.filter(pk=read_number(value)).values_list("name", flat=True).first()
+        return (name or f"number {value}")[:60]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(job_id=read_number(self.value())) if self.value() else queryset
+
+
+class LetterJobFilter(JobFilter):
+    """Dead letters keep the number of their job themselves."""
+
+
+class ErrorFilter(_Hidden):
+    title = "error"
+    parameter_name = "error"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(error_details__message=self.value()) if self.value() else queryset
+
+
+class ResolvedFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "resolved"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("yes", "Resolved"), ("all", "All")]
+
+    def choices(self, changelist: ChangeList) -> Any:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "Open"}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(resolved=self.value() == "yes")
+
+
+class FailedFilter(admin.SimpleListFilter):
+    title = "failed within"
+    parameter_name = "failed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("1h", "an hour"), ("24h", "24 hours"), ("7d", "7 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        span = SPANS.get(self.value() or "")
+        return queryset.filter(failed_at__gte=clock.now() - span) if span else queryset
+
+
+def read_number(text: str | None) -> int:
+    """A job's number out of an address; what is none names no job."""
+    return int(text) if text and text.isdecimal() and len(text) < 19 else 0
+
+
+def by_job(rows: QuerySet[Any], term: str) -> Q:
+    """What a search over the ledger means: an id, or jobs whose name holds the text."""
+    names = Job.objects.filter(name__icontains=term).order_by("id").values_list("id", flat=True)[:20]
+    return Q(job_id__in=list(names))

@@ -1,0 +1,166 @@
+"""How the list of jobs is narrowed down; every choice is answered by an index or by one pass over the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest
+
+from accounts.models import User
+from jobs import definitions
+from jobs.models import Job, JobState, Tag
+
+MOST = 50
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Deleted jobs are shown only when asked for."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(state, str(state)) for state in JobState.values]
+
+    def choices(self, changelist: ChangeList) -> Any:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "All but deleted"}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(state=value) if value else queryset.exclude(state=JobState.DELETED)
+
+
+class KindFilter(admin.SimpleListFilter):
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("cron", "cron"), ("recurring", "recurring"), ("one_time", "one time")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(schedule_type=self.value()) if self.value() else queryset
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    """What the newest run came to."""
+
+    title = "last outcome"
+    parameter_name = "outcome"
+    conditions = {
+        "failing": Q(consecutive_failures__gt=0),
+        "fine": Q(consecutive_failures=0, last_run_at__isnull=False),
+        "never": Q(last_run_at=None),
+        "broken": Q(schedule_error__isnull=False),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [
+            ("failing", "Failing"),
+            ("fine", "Not failing"),
+            ("never", "Never ran"),
+            ("broken", "Schedule cannot be read"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        condition = self.conditions.get(self.value() or "")
+        return queryset if condition is None else queryset.filter(condition)
+
+
+class DueFilter(admin.SimpleListFilter):
+    """Jobs by their next run."""
+
+    title = "next run"
+    parameter_name = "next"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("planned", "Has one"), ("none", "Has none")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        has = Q(state=JobState.ACTIVE, next_run_at__isnull=False)
+        return {"planned": queryset.filter(has), "none": queryset.exclude(has)}.get(
+            self.value() or "", queryset
+        )
+
+
+class HandlerFilter(admin.SimpleListFilter):
+    """By the handler that does the work, however it was found."""
+
+    title = "handler"
+    parameter_name = "handler"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(name, name) for name in definitions.list_usable(staff=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if not value:
+            return queryset
+        unnamed = Q(handler=None) | Q(handler="")
+        has_url = Q(api_endpoint__isnull=False) & ~Q(api_endpoint="")
+        if value == "http":
+            return queryset.filter(Q(handler="http") | (unnamed & has_url))
+        own = unnamed & ~has_url & Q(name=value)
+        if value == "default":
+            names = definitions.list_usable(staff=True)
+            own = unnamed & ~has_url & ~Q(name__in=[name for name in names if name != "default"])
+        return queryset.filter(Q(handler=value) | own)
+
+
+class TagFilter(admin.SimpleListFilter):
+    title = "tag"
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        names = Tag.objects.order_by("name").values_list("name", flat=True).distinct()[:MOST]
+        return _with_chosen([(name, name[:40]) for name in names], request.GET.get("tag"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if not value:
+            return queryset
+        return queryset.filter(id__in=Tag.objects.filter(name=value).values("job_tags__job_id"))
+
+
+class QueueFilter(admin.SimpleListFilter):
+    title = "queue"
+    parameter_name = "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        names = Job.objects.order_by("queue").values_list("queue", flat=True).distinct()[:MOST]
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(queue=self.value()) if self.value() else queryset
+
+
+class OwnerFilter(admin.SimpleListFilter):
+    title = "owner"
+    parameter_name = "owner"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        owners = Job.objects.order_by().values_list("user_id", flat=True).distinct()
+        people = User.objects.filter(pk__in=owners).order_by("email").values_list("pk", "email")[:MOST]
+        return [("none", "nobody"), *((str(key), email) for key, email in people)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value == "none":
+            return queryset.filter(user=None)
+        known = {key for key, _ in self.lookup_choices}
+        return queryset.filter(user_id=value) if value in known else queryset
+
+
+def _with_chosen(choices: list[tuple[str, str]], chosen: str | None) -> list[tuple[str, str]]:
+    """A choice beyond the first ones that a link asks for is offered too."""
+    if chosen and chosen not in {value for value, _ in choices}:
+        choices.append((chosen, chosen[:40]))
+    return choices
+
+
+NEXT_RUN = F("next_run_at").asc(nulls_last=True)

@@ -1,0 +1,98 @@
+"""The admin site: its front page is the dashboard, and every page tells what is paused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
+
+from web.admin import shown
+
+
+class SchedulerAdminSite(admin.AdminSite):
+    """Composition only: the figures come from the apps."""
+
+    site_header = "Scheduler"
+    site_title = "Scheduler"
+    index_title = "Dashboard"
+    index_template = "admin/index.html"
+    site_url = None
+    enable_nav_sidebar = True
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        fragment = path("dashboard.json", self.admin_view(self.refresh), name="dashboard")
+        return [fragment, *super().get_urls()]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context = super().each_context(request)
+        if context["has_permission"]:
+            context["paused_queues"] = self._paused()
+        return context
+
+    def _paused(self) -> list[dict[str, Any]]:
+        from jobs.models import Queue
+
+        rows = Queue.objects.filter(paused=True).order_by("name")[:20]
+        return [
+            {
+                "name": "All queues" if row.name == "*" else f"Queue {row.name}",
+                "reason": shown.name(row.paused_reason, 120) if row.paused_reason else "",
+                "until": shown.moment(row.paused_until) if row.paused_until else "",
+            }
+            for row in rows
+        ]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Is everything all right?"""
+        from executions.admin import dashboard
+        from executions.engine import clock
+
+        now = clock.now()
+        context = {
+            "live": dashboard.read_live(now),
+            "chart": dashboard.read_chart(now),
+            "heat": dashboard.read_heat(now),
+            **(extra_context or {}),
+        }
+        return super().index(request, context)
+
+    def refresh(self, request: HttpRequest) -> HttpResponse:
+        """The same figures as pieces of the page, for a refresh without a reload."""
+        from executions.admin import dashboard
+        from executions.engine import clock
+
+        now = clock.now()
+        live = render_to_string("admin/dashboard_live.html", {"live": dashboard.read_live(now)})
+        heat = render_to_string("admin/dashboard_heat.html", {"heat": dashboard.read_heat(now)})
+        answer = JsonResponse({"live": live, "heat": heat, "chart": dashboard.read_chart(now)})
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    def admin_view(
+        self, view: Callable[..., HttpResponseBase], cacheable: bool = False
+    ) -> Callable[..., HttpResponseBase]:
+        """A refusal inside the admin is a page of the admin."""
+        guarded = super().admin_view(view, cacheable)
+
+        @wraps(guarded)
+        def answering(request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
+            try:
+                return guarded(request, *args, **options)
+            except PermissionDenied:
+                return self._refuse(request, 403, "You may not do this", "Your group lacks the right for it.")
+            except Http404:
+                return self._refuse(request, 404, "Not found", "It does not exist, or not any more.")
+
+        return answering
+
+    def _refuse(self, request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
+        context = {**self.each_context(request), "title": title, "text": text}
+        return TemplateResponse(request, "admin/refused.html", context, status=status)

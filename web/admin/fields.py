@@ -1,0 +1,55 @@
+"""Form fields that several forms need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from web.admin import shown
+from web.errors import Invalid
+from web.strictjson import BODY, parse_json
+
+
+class ObjectField(forms.CharField):
+    """A JSON object in a text area; an empty one means `when_empty`."""
+
+    def __init__(self, *, when_empty: Any = None, rows: int = 4, **options: Any) -> None:
+        options.setdefault("required", False)
+        attributes = {"rows": rows, "class": "vLargeTextField code-input", "spellcheck": "false"}
+        self.when_empty = when_empty
+        super().__init__(widget=forms.Textarea(attrs=attributes), **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        return "" if value in (None, {}) else shown.pretty(value)
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text or not text.strip():
+            return self.when_empty
+        try:
+            found = parse_json(text.encode())
+        except (Invalid, UnicodeEncodeError) as error:
+            reason = str(error).removeprefix(f"{BODY}: ")
+            raise forms.ValidationError(reason) from None
+        if not isinstance(found, dict):
+            raise forms.ValidationError('Must be an object, such as {"name": "value"}')
+        return found
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.clean(data) != (initial or self.when_empty))
+        except forms.ValidationError:
+            return True
+
+
+class MomentField(forms.SplitDateTimeField):
+    """A day and a time, in UTC."""
+
+    def __init__(self, **options: Any) -> None:
+        from django.contrib.admin.widgets import AdminSplitDateTime
+
+        options.setdefault("required", False)
+        super().__init__(widget=AdminSplitDateTime(), **options)
