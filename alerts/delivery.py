@@ -63,11 +63,17 @@ class InFlight:
 
 _in_flight = InFlight()
 _one_waits = threading.Lock()
+_one_makes = threading.Lock()
+
+
+def _pool() -> Pool:
+    """The threads that send, made when first needed; apart from those of jobs and of other duties."""
+    with _one_makes:
+        return _make_pool()
 
 
 @cache
-def _pool() -> Pool:
-    """The threads that send. They are apart from those of jobs and of other duties."""
+def _make_pool() -> Pool:
     return Pool(SENDERS, name="alert")
 
 

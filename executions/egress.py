@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 from django.conf import settings
@@ -9,12 +10,15 @@ from django.conf import settings
 from executions.http.caller import Caller
 from executions.http.guard import EgressGuard
 
+_one_makes = threading.Lock()
+
 
 def caller() -> Caller:
     """The process's caller, which jobs and alerts share, and with it the limit per host."""
-    return _make(
-        tuple(settings.HTTP_ALLOWED_HOSTS), tuple(settings.HTTP_ALLOWED_CIDRS), settings.HTTP_MAX_PER_HOST
-    )
+    hosts, cidrs = tuple(settings.HTTP_ALLOWED_HOSTS), tuple(settings.HTTP_ALLOWED_CIDRS)
+    # The cache alone would let two first calls at once make two callers, each with limits of its own.
+    with _one_makes:
+        return _make(hosts, cidrs, settings.HTTP_MAX_PER_HOST)
 
 
 def user_agent() -> str:
