@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from executions import lifecycle
 from executions.chart import RUNNING, SKIPPED
@@ -170,6 +170,8 @@ def put_aside(job: Job, reason: str, now: datetime) -> None:
         job.version += 1
         versions.record(job, by=audit.SQL, now=now, problem=reason)
     changed = schedules.point(job, None) | {"schedule_error": reason, "error_message": reason}
+    # As they stand in the table, which may hold times that Python cannot say: else they would differ for ever.
+    changed |= {f"planned_{name}": F(name) for name in SCHEDULE_COLUMNS}
     Job.objects.filter(id=job.id).update(**changed, version=job.version)
 
 
@@ -221,32 +223,54 @@ def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
     with transaction.atomic():
         jobs = _lock(Job.objects.to_replan().order_by("id"), limit)
         calendars = schedules.days_of({job.calendar_id for job in jobs if job.calendar_id})
-        new = [job for job in jobs if schedules.is_new(job)]
-        versions.record_first(new, by=audit.SQL, now=now)
+        new = {job.id for job in jobs if schedules.is_new(job)}
+        versions.record_first([job for job in jobs if job.id in new], by=audit.SQL, now=now)
         ready: list[Job] = []
         for job in jobs:
             try:
-                _adopt(job, calendars, now, edited=job not in new)
+                _adopt(job, calendars, now, edited=job.id not in new)
             except (ValueError, OverflowError) as error:
                 put_aside(job, str(error), now)
             else:
                 ready.append(job)
         if ready:
-            Job.objects.bulk_update(ready, _ADOPTED, batch_size=200)
+            _write_adopted(ready, now)
             fault("adopt_before_commit")
     if jobs:
         fault("adopt_after_commit")
     return Pass(jobs=len(jobs), more=len(jobs) >= limit)
 
 
-_ADOPTED = [*schedules.point(Job(), None), "version", "scheduled_at", "updated_at", "error_message"]
+def _write_adopted(jobs: Sequence[Job], now: datetime) -> None:
+    """Set the cursors and the copies of the schedules that they were planned from."""
+    values = Rows(
+        "v",
+        {
+            "key": "bigint",
+            "next_run_at": "timestamptz",
+            "scheduled_at": "timestamptz",
+            "version": "int",
+        },
+        ((job.id, job.next_run_at, job.scheduled_at, job.version) for job in jobs),
+    )
+    copies = ", ".join(f"planned_{name} = j.{name}" for name in SCHEDULE_COLUMNS if name != "scheduled_at")
+    write(
+        f"""
+        UPDATE batch_jobs AS j
+        SET next_run_at = v.next_run_at, exhausted = (v.next_run_at IS NULL),
+            version = v.version, updated_at = %s, scheduled_at = v.scheduled_at,
+            planned_scheduled_at = v.scheduled_at, {copies},
+            error_message = CASE WHEN j.schedule_error IS NULL THEN j.error_message END,
+            schedule_error = NULL
+        FROM {values.sql} WHERE j.id = v.key
+        """,
+        [moment(now), *values.params],
+    )
 
 
 def _adopt(job: Job, calendars: dict[str, Calendar], now: datetime, *, edited: bool) -> None:
     if job.schedule_type != ScheduleType.CRON and job.scheduled_at is None:
         job.scheduled_at = now
-    if job.schedule_error is not None:
-        job.error_message = None
     schedule = schedules.read(job, calendars)
     cursor = job.next_run_at
     if not edited and cursor is not None:
@@ -261,7 +285,6 @@ def _adopt(job: Job, calendars: dict[str, Calendar], now: datetime, *, edited: b
             audit.write(AuditAction.UPDATED, by=audit.SQL, job=job, changes=changes)
         cursor = None
     schedules.point(job, cursor or schedules.first_run(schedule, now))
-    job.updated_at = now
 
 
 def _pass_over(job: Job, schedule: Schedule, cursor: datetime, now: datetime) -> None:
@@ -270,7 +293,7 @@ def _pass_over(job: Job, schedule: Schedule, cursor: datetime, now: datetime) ->
     if first is None or first >= cursor:
         return
     schedules.point(job, first)
-    answer_for_unplanned(job, None, cursor - schedules.MOMENT)
+    answer_for_unplanned(job, None, cursor - schedules.MOMENT, now=now)
 
 
 def _differences(job: Job) -> dict[str, Any]:
@@ -288,12 +311,17 @@ def _text(value: Any) -> Any:
 
 
 def answer_for_unplanned(
-    job: Job, calendars: dict[str, Calendar] | None, until: datetime, *, reason: str = "rescheduled"
+    job: Job,
+    calendars: dict[str, Calendar] | None,
+    until: datetime,
+    *,
+    reason: str = "rescheduled",
+    now: datetime | None = None,
 ) -> int:
     """One SKIPPED row for the fire times that the planned schedule names from the cursor to `until`.
 
     For an edit, a reschedule or a resume: nothing that was promised is left without an answer.
-    Answers how many fire times the row stands for.
+    Answers how many fire times the row stands for. `until` may lie ahead; `now` then says what time it is.
     """
     cursor = job.next_run_at
     if cursor is None or cursor > until:
@@ -309,7 +337,7 @@ def answer_for_unplanned(
         skipped_until=last if last > cursor else None,
         skipped_count=count if last > cursor else None,
     )
-    _write([row], {job.id: schedule}, until)
+    _write([row], {job.id: schedule}, now or until)
     return count
 
 
@@ -330,7 +358,7 @@ def _owed(
 
 def next_due() -> datetime | None:
     """The earliest fire time that any active job waits for."""
-    earliest = (
+    earliest: datetime | None = (
         Job.objects.filter(state="active", next_run_at__isnull=False)
         .order_by("next_run_at")
         .values_list("next_run_at", flat=True)
