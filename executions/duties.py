@@ -1,9 +1,10 @@
-"""What the loop repeats for executions: pauses that end by themselves, and bulk requeues."""
+"""What the loop repeats for executions: pauses that end by themselves, bulk requeues, counts, retention."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from executions import retention, statistics
 from executions.engine.duty import duty
 from executions.models import BulkRequeue, RequeueState
 from executions.operations import resume, resume_queue
@@ -29,3 +30,19 @@ def advance_requeues(now: datetime) -> None:
     open_ones = BulkRequeue.objects.filter(status__in=(RequeueState.CANARY, RequeueState.RUNNING))
     for bulk in open_ones.select_for_update().order_by("created_at")[:10]:
         advance(bulk, now)
+
+
+@duty(every=timedelta(seconds=10))
+def fold_statistics(now: datetime) -> None:
+    """Fold the counts that the triggers wrote, so that they stay few."""
+    statistics.fold(now)
+
+
+_history = retention.steps()
+
+
+@duty(every=timedelta(seconds=5))
+def prune_history(now: datetime) -> None:
+    """Delete what is older than the settings keep, one bounded step of each kind."""
+    for prune in _history.values():
+        prune(now)

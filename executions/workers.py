@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count
 
-from executions.models import Execution, Instance, InstanceStatus, Role, Status
+from executions.models import Execution, Instance, InstanceStatus, Status
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,23 +63,34 @@ def restore(version: JobVersion) -> dict[str, Any]:
     return values
 
 
-def record(job: Job, *, by: str, now: datetime) -> None:
-    """Close the version in force and open the job's present number with its present definition."""
+PROBLEM = "problem"
+
+
+def record(job: Job, *, by: str, now: datetime, problem: str | None = None) -> None:
+    """Close the version in force and open the job's present number with its present definition.
+
+    `problem`: its schedule cannot be read, so that it names no fire times, and why.
+    """
     JobVersion.objects.filter(job=job, valid_to=None).update(valid_to=now)
-    JobVersion.objects.create(
-        job=job, version=job.version, definition=definition(job), valid_from=now, changed_by=by
-    )
+    values = definition(job) | ({PROBLEM: problem} if problem else {})
+    JobVersion.objects.create(job=job, version=job.version, definition=values, valid_from=now, changed_by=by)
+
+
+def problem_of(version: JobVersion) -> str | None:
+    """Why its schedule could not be read, if it could not."""
+    problem: str | None = version.definition.get(PROBLEM)
+    return problem
 
 
 def record_first(jobs: Sequence[Job], *, by: str, now: datetime) -> None:
-    """Open the first version of jobs that have none, valid from their creation."""
+    """Open the first version of jobs that have none, valid from now: nothing was promised before."""
     JobVersion.objects.bulk_create(
         [
             JobVersion(
                 job=job,
                 version=job.version,
                 definition=definition(job),
-                valid_from=min(job.created_at, now),
+                valid_from=now,
                 changed_by=job.created_by or by,
             )
             for job in jobs

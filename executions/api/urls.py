@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from executions.api.dead_letters import BulkRequeueViewSet, DeadLetterViewSet
 from executions.api.executions import ExecutionViewSet, JobExecutionViewSet
+from executions.api.explanations import ExplanationView
 from executions.api.health import HealthView, LiveView, ReadyView, SchedulerHealthView, SchedulerStatusView
 from executions.api.queues import HandlerViewSet, QueueViewSet
 from web.api.routes import route
@@ -14,6 +15,7 @@ urlpatterns = [
     route("executions/<id:id>/logs", ExecutionViewSet, get="logs"),
     route("executions/<id:id>/cancel", ExecutionViewSet, post="cancel"),
     route("jobs/<id:id>/executions", JobExecutionViewSet, get="list"),
+    route("jobs/<id:id>/explain", ExplanationView),
     route("dlq", DeadLetterViewSet, get="list"),
     route("dlq/retry", DeadLetterViewSet, post="retry_many"),
     route("dlq/resolve", DeadLetterViewSet, post="resolve_many"),

@@ -299,6 +299,25 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Horizon",
+            fields=[
+                (
+                    "job",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="jobs.job",
+                    ),
+                ),
+                ("until", models.DateTimeField()),
+            ],
+            options={
+                "db_table": "execution_horizons",
+            },
+        ),
+        migrations.CreateModel(
             name="Instance",
             fields=[
                 ("id", models.CharField(max_length=100, primary_key=True, serialize=False)),

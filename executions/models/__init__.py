@@ -10,6 +10,7 @@ from executions.models.execution import (
     Status,
     Trigger,
 )
+from executions.models.horizon import Horizon
 from executions.models.instance import Instance, InstanceStatus, Role
 from executions.models.statistics import HourlyCount
 
@@ -22,6 +23,7 @@ __all__ = [
     "DeadLetter",
     "Execution",
     "ExecutionLog",
+    "Horizon",
     "HourlyCount",
     "Instance",
     "InstanceStatus",

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from executions import lifecycle, wake
-from executions.engine import clock
+from executions.engine import clock, planner
 from executions.models import Execution
 from executions.operations.jobrow import (
     leave_schedule,
@@ -88,7 +88,8 @@ def update(
         changes |= _dependency_changes(job, list(depends_on))
     if not changes:
         return job
-    replans = bool(REPLANNING & changes.keys())
+    # What SQL did to the schedule of a job that is off comes into force with this version too.
+    replans = bool(REPLANNING & changes.keys()) or planner.is_edited(job)
     if replans:
         leave_schedule(job, now)
     for name, value in values.items():

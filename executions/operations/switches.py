@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from django.db import transaction
@@ -10,9 +11,10 @@ from django.db import transaction
 from executions import lifecycle, wake
 from executions.engine import clock, planner
 from executions.lifecycle import Planned
+from executions.models import Reason, Status
 from executions.operations.jobrow import locked, move, plain, read_schedule
 from executions.operations.refusal import Invalid, Refused
-from jobs import audit, schedules
+from jobs import audit, schedules, versions
 from jobs.audit import Actor
 from jobs.models import AuditAction, Job, JobState, ScheduleType
 from jobs.timing import Schedule, backlog, between, next_occurrence
@@ -63,7 +65,12 @@ def resume(job: Job, *, by: Actor, catch_up: str = "none") -> Job:
     if job.state not in (JobState.PAUSED, JobState.INACTIVE, JobState.CANCELLED):
         raise Refused(f"Cannot resume job in {job.state} status")
     before = job.state
+    edited = planner.is_edited(job)
     settled = _settle_time_off(job, now, catch_up)
+    if edited:
+        job.version += 1
+        versions.record(job, by=audit.SQL, now=now)
+        settled["version"] = job.version
     move(job, JobState.ACTIVE, now, paused_reason=None, paused_until=None, **settled)
     audit.write(
         AuditAction.RESUMED,
@@ -82,13 +89,22 @@ def _settle_time_off(job: Job, now: datetime, catch_up: str) -> dict[str, Any]:
     cursor = job.next_run_at
     if cursor is None or cursor > now:
         return {} if cursor else _pointed(job, schedule, now)
+    # SQL may have edited the schedule meanwhile; what was missed is what the one before it named.
+    missed = _planned_schedule(job) or schedule
     if catch_up == "all":
-        _run_time_off(job, schedule, cursor, now)
+        _run_time_off(job, missed, cursor, now)
     elif catch_up == "latest":
-        _run_newest(job, schedule, cursor, now)
+        _run_newest(job, missed, cursor, now)
     else:
         planner.answer_for_unplanned(job, None, now, reason="paused")
     return _pointed(job, schedule, now)
+
+
+def _planned_schedule(job: Job) -> Schedule | None:
+    try:
+        return schedules.read(job, planned=True)
+    except ValueError:
+        return None
 
 
 def _pointed(job: Job, schedule: Schedule, now: datetime) -> dict[str, Any]:
@@ -109,12 +125,28 @@ def _run_newest(job: Job, schedule: Schedule, cursor: datetime, now: datetime) -
 def _run_time_off(job: Job, schedule: Schedule, cursor: datetime, now: datetime) -> None:
     times = between(schedule, cursor - schedules.MOMENT, now, MAX_TIME_OFF)
     rows = [_scheduled(job, found.at, now) for found in times if not found.closed]
+    closed = [list(group) for shut, group in groupby(times, key=lambda found: found.closed) if shut]
+    rows += [_closed(job, group[0].at, group[-1].at, len(group)) for group in closed]
     lifecycle.plan(rows, now)
     job.next_run_at = times[-1].at + schedules.MOMENT if times else cursor
     rest = backlog(schedule, job.next_run_at, now, newest=1)
     if rest.first is not None:
         job.next_run_at = rest.first.at
         planner.answer_for_unplanned(job, None, now, reason="backlog")
+
+
+def _closed(job: Job, first: datetime, last: datetime, count: int) -> Planned:
+    """One row for fire times in a row on days that the calendar closes."""
+    return Planned(
+        job_id=job.id,
+        scheduled_at=first,
+        status=Status.SKIPPED,
+        reason=Reason.CALENDAR,
+        priority=job.priority,
+        queue=job.queue,
+        skipped_until=last if count > 1 else None,
+        skipped_count=count if count > 1 else None,
+    )
 
 
 def _scheduled(job: Job, at: datetime, now: datetime) -> Planned:

@@ -77,5 +77,5 @@ def _move_next_run(job: Job, at: datetime, now: datetime) -> None:
     at = _free_moment(job, at)
     if cursor is not None and cursor != at:
         until = max(cursor, at - schedules.MOMENT)
-        planner.answer_for_unplanned(job, None, until)
+        planner.answer_for_unplanned(job, None, until, now=now)
     job.next_run_at, job.exhausted = at, False

@@ -37,11 +37,15 @@ def test_inserts_changes_and_deletions_are_counted_by_hour_and_state() -> None:
     first = make_execution(job, status=Status.PENDING)
     make_execution(job, status=Status.SUCCESS, completed_at=NOW)
     make_execution(job, status=Status.SUCCESS, completed_at=NOW + timedelta(hours=1))
-    assert counted() == recounted() == {
-        (None, "PENDING"): 1,
-        (NOW, "SUCCESS"): 1,
-        (NOW + timedelta(hours=1), "SUCCESS"): 1,
-    }
+    assert (
+        counted()
+        == recounted()
+        == {
+            (None, "PENDING"): 1,
+            (NOW, "SUCCESS"): 1,
+            (NOW + timedelta(hours=1), "SUCCESS"): 1,
+        }
+    )
 
     Execution.objects.filter(id=first.id).update(status=Status.FAILED, completed_at=NOW)
     assert counted() == recounted()
@@ -105,9 +109,7 @@ def test_folding_changes_no_sum() -> None:
 def test_hours_older_than_a_week_become_days() -> None:
     job = make_job()
     for hour in range(24):
-        make_execution(
-            job, status=Status.SUCCESS, completed_at=datetime(2026, 1, 1, hour, 30, tzinfo=UTC)
-        )
+        make_execution(job, status=Status.SUCCESS, completed_at=datetime(2026, 1, 1, hour, 30, tzinfo=UTC))
     while statistics.fold(datetime(2026, 2, 1, tzinfo=UTC)):
         pass
     assert counted() == {(datetime(2026, 1, 1, tzinfo=UTC), "SUCCESS"): 24}

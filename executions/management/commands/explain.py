@@ -1,0 +1,68 @@
+"""`manage.py explain JOB --at T`: why did it run, or not?"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from executions import ledger
+from executions.engine import clock
+from executions.ledger import Explanation
+from jobs.lookup import NotFound, find_job
+from web.moments import format_moment, parse_moment, parse_since, parse_until
+
+
+class Command(BaseCommand):
+    """One line for every fire time, in order."""
+
+    help = "Tell what became of a job's fire times: the one at --at, or all from --from to --to."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("job", help="its id, or a name that only one job has")
+        parser.add_argument("--at", type=read(parse_moment), help="a fire time (UTC unless it has an offset)")
+        parser.add_argument("--from", dest="start", type=read(parse_since), help="a day before --to")
+        parser.add_argument("--to", dest="end", type=read(parse_until), help="now")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            job = find_job(options["job"])
+        except NotFound as error:
+            raise CommandError(str(error)) from error
+        now = clock.now()
+        if options["at"] and (options["start"] or options["end"]):
+            raise CommandError("--at goes without --from and --to")
+        if options["at"]:
+            found = ledger.explain_at(job, options["at"], now=now)
+            self._show(found)
+            if not any(answer.scheduled_at == options["at"] for answer in found.answers):
+                self.stdout.write(f"{format_moment(options['at'])} is no fire time of {job.name}.")
+            return
+        start, end = options["start"], options["end"]
+        while True:
+            found = ledger.explain_between(job, start, end, now=now)
+            self._show(found)
+            if found.next is None:
+                return
+            start = found.next
+
+    def _show(self, found: Explanation) -> None:
+        for answer in found.answers:
+            reason = f" {answer.reason}" if answer.reason else ""
+            at = format_moment(answer.scheduled_at)
+            self.stdout.write(f"{at}  {answer.outcome}{reason}: {answer.detail}")
+
+
+def read(parse: Callable[[str], datetime]) -> Callable[[str], datetime]:
+    """The parser of a time for argparse, which shows the reason of a refusal."""
+
+    def parse_argument(text: str) -> datetime:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ArgumentTypeError(f"{text!r}: {error}") from None
+
+    return parse_argument
