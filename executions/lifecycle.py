@@ -36,6 +36,7 @@ from executions.rows import (
 log = logging.getLogger("scheduler.lifecycle")
 
 STATEMENT_ROWS = 1000
+MAX_COUNT = 2**31 - 1  # what a column has room for
 WAITING_STATES = (PENDING, RETRYING)
 
 
@@ -113,7 +114,7 @@ def _plan(rows: Sequence[Planned], now: datetime) -> set[UUID]:
                 row.priority,
                 row.queue,
                 row.skipped_until,
-                row.skipped_count,
+                min(row.skipped_count, MAX_COUNT) if row.skipped_count else None,
                 row.payload,
                 row.triggered_by,
                 row.requeued_from,
@@ -461,13 +462,14 @@ def finish(endings: Sequence[Ending], now: datetime) -> Ended:
         log.exception("storing output failed; states are written without it")
     with transaction.atomic():
         ended = _finish([_bare(ending) for ending in cleaned], now)
-    _store_outputs(cleaned)
+    _store_outputs(ended.applied, cleaned)
     return ended
 
 
 def _clean(ending: Ending) -> Ending:
     """The ending with its output storable, and marked where that changed it."""
-    if ending.message is None and ending.body is None and ending.result is None:
+    plain = ending.message is None and ending.body is None and ending.result is None
+    if plain and all(map(_is_whole, (ending.status_code or 0, *(ending.totals or ())))):
         return ending
     message, changed_message = _clean_optional(ending.message)
     body, changed_body = _clean_optional(ending.body)
@@ -493,7 +495,7 @@ _REASONS = frozenset(Reason.values)
 
 def _is_whole(value: object) -> bool:
     """Whether an integer column has room for it."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
 def _clean_optional(text: str | None) -> tuple[str | None, bool]:
@@ -504,9 +506,12 @@ def _bare(ending: Ending) -> Ending:
     return replace(ending, message=None, body=None, result=None, lines=(), altered=True)
 
 
-def _store_outputs(endings: Sequence[Ending]) -> None:
+def _store_outputs(applied: Sequence[Ending], endings: Sequence[Ending]) -> None:
     """Each output by itself; what the database refuses is dropped with a warning."""
+    ours = {ending.claim.token for ending in applied}
     for ending in endings:
+        if ending.claim.token not in ours:
+            continue
         try:
             with transaction.atomic():
                 write(

@@ -44,6 +44,15 @@ class PatientConnection(psycopg.Connection[Any]):
     The pool's own checks and rollbacks are always bounded: nobody chose to wait for them.
     """
 
+    @classmethod
+    def connect(cls, conninfo: str = "", **options: Any) -> PatientConnection:
+        """Open a connection that reads every time, those beyond Python's too."""
+        from web.instants import InstantLoader  # the settings name this class before Django is set up
+
+        connection: PatientConnection = super().connect(conninfo, **options)
+        connection.adapters.register_loader("timestamptz", InstantLoader)
+        return connection
+
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for the server; closes the connection when the limit is over."""
         allowed = present()
