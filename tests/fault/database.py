@@ -23,6 +23,7 @@ import psycopg
 
 from tests import postgres
 from tests.fault.processes import environment
+from web.instants import InstantLoader
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,7 +72,9 @@ class Database:
     def connect(self) -> Any:
         """A new connection in autocommit."""
         if self.kind == "postgresql":
-            return psycopg.connect(self.url, autocommit=True, connect_timeout=5)
+            connection = psycopg.connect(self.url, autocommit=True, connect_timeout=5)
+            connection.adapters.register_loader("timestamptz", InstantLoader)
+            return connection
         path = self.url.removeprefix("sqlite:///")
         connection = sqlite3.connect(path, timeout=20, isolation_level=None)
         connection.execute("PRAGMA busy_timeout = 20000")
