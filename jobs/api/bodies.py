@@ -9,7 +9,7 @@ from typing import Any
 
 from jobs import definitions, registry
 from jobs.api import dialect
-from jobs.api.serializers import JobChangesSerializer, NewJobSerializer, PreviewRequestSerializer
+from jobs.api.requests import JobChangesSerializer, NewJobSerializer, PreviewRequestSerializer
 from jobs.audit import Actor, actor_of
 from jobs.definitions import Problems
 from jobs.models import Job, JobState, Origin

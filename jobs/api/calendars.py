@@ -9,12 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from executions import operations
-from jobs.api.serializers import (
-    CalendarChangesSerializer,
-    CalendarImportSerializer,
-    CalendarSerializer,
-    NewCalendarSerializer,
-)
+from jobs.api.requests import CalendarChangesSerializer, CalendarImportSerializer, NewCalendarSerializer
+from jobs.api.serializers import CalendarSerializer
 from jobs.audit import actor_of
 from jobs.models import Calendar
 from web.api.routes import link

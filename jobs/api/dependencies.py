@@ -12,7 +12,8 @@ from rest_framework.response import Response
 from executions import operations
 from jobs import definitions
 from jobs.api.one import OneJobViewSet
-from jobs.api.serializers import DependencySerializer, NewDependencySerializer
+from jobs.api.requests import NewDependencySerializer
+from jobs.api.serializers import DependencySerializer
 from jobs.models import Dependency, Job
 from web.errors import Invalid, NotFound
 

@@ -12,7 +12,8 @@ from rest_framework.response import Response
 from executions.engine import clock
 from jobs import schedules, timing
 from jobs.api import bodies, examples
-from jobs.api.serializers import PreviewRequestSerializer, PreviewSerializer
+from jobs.api.requests import PreviewRequestSerializer
+from jobs.api.serializers import PreviewSerializer
 from jobs.models import Job, ScheduleType
 from web.api.views import ApiViewSet
 from web.errors import Conflict

@@ -12,7 +12,8 @@ from rest_framework.response import Response
 from executions import operations
 from jobs import definitions
 from jobs.api.one import OneJobViewSet
-from jobs.api.serializers import JobSerializer, JobTagsSerializer, NewTagSerializer, TagSerializer
+from jobs.api.requests import JobTagsSerializer, NewTagSerializer
+from jobs.api.serializers import JobSerializer, TagSerializer
 from jobs.audit import actor_of
 from jobs.models import JobState, Tag
 from web.api.routes import link

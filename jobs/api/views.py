@@ -19,21 +19,23 @@ from jobs.api.answers import detailed
 from jobs.api.filters import PARAMETERS, filter_jobs
 from jobs.api.one import OneJobViewSet
 from jobs.api.previews import preview_job
-from jobs.api.serializers import (
+from jobs.api.requests import (
     ActorSerializer,
-    BackfilledSerializer,
     BackfillSerializer,
     JobChangesSerializer,
-    JobSerializer,
     NewJobSerializer,
     PauseSerializer,
-    PreviewSerializer,
     RescheduleSerializer,
     ResumeSerializer,
     RollbackSerializer,
+    TriggerSerializer,
+)
+from jobs.api.serializers import (
+    BackfilledSerializer,
+    JobSerializer,
+    PreviewSerializer,
     SavedJobSerializer,
     TriggeredSerializer,
-    TriggerSerializer,
 )
 from jobs.audit import Actor
 from jobs.models import Job, JobState
