@@ -170,7 +170,7 @@ def put_aside(job: Job, reason: str, now: datetime) -> None:
         job.version += 1
         versions.record(job, by=audit.SQL, now=now, problem=reason)
     changed = schedules.point(job, None) | {"schedule_error": reason, "error_message": reason}
-    # As they stand in the table, which may hold times that Python cannot say: else they would differ for ever.
+    # As the table has them: it may hold times that Python cannot say, which would differ for ever.
     changed |= {f"planned_{name}": F(name) for name in SCHEDULE_COLUMNS}
     Job.objects.filter(id=job.id).update(**changed, version=job.version)
 
