@@ -201,7 +201,8 @@ class Engine:
         return self._wait()
 
     def _wait(self) -> float:
-        timers = [self._poll, self._renew, self._beat, *(timer for _, timer in self._duties)]
+        # The heartbeat goes with the poll: a timer that nobody serves would make the loop spin.
+        timers = [self._poll, self._renew, *(timer for _, timer in self._duties)]
         if self.config.plans:
             timers.append(self._plan)
         if self.config.works and self.runner.appetite > 0:
