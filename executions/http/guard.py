@@ -82,7 +82,8 @@ def is_own_address(address: str) -> bool:
 class EgressGuard:
     """Only global unicast addresses, or what HTTP_ALLOWED_HOSTS and HTTP_ALLOWED_CIDRS open.
 
-    `hosts` are lower-case names without a trailing dot, `*.example.org` for all below one.
+    `hosts` are lower-case names without a trailing dot, `*.example.org` for all below one
+    (the settings write it `.example.org`, as Django's ALLOWED_HOSTS does).
     Use `EgressGuard.of` to build one from settings.
     """
 
@@ -183,6 +184,7 @@ def _name_parents(name: str) -> Iterable[str]:
 
 def _read_name(text: str) -> str:
     name = text.strip().lower().strip("[]").rstrip(".")
+    name = f"*{name}" if name.startswith(".") else name
     bare = name.removeprefix("*.")
     if not bare or any(sign in bare for sign in "*/@ \\"):
         raise ValueError(f"HTTP_ALLOWED_HOSTS: {text!r} is not a host name")

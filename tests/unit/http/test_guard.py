@@ -171,16 +171,18 @@ def test_an_open_ipv4_network_also_opens_its_nat64_form() -> None:
     assert guard.judge("a", ["64:ff9b::a00:1"]) == ["64:ff9b::a00:1"]
 
 
-@pytest.mark.parametrize("host", ["intra.example", "INTRA.example.", "a.b.corp", "10.0.0.9", "faß.example"])
+@pytest.mark.parametrize(
+    "host", ["intra.example", "INTRA.example.", "a.b.corp", "x.lan", "10.0.0.9", "faß.example"]
+)
 def test_an_allowed_name_may_lead_anywhere(host: str) -> None:
-    guard = EgressGuard.of(allowed_hosts=["Intra.Example", "*.corp", "10.0.0.9", "faß.example"])
+    guard = EgressGuard.of(allowed_hosts=["Intra.Example", "*.corp", ".lan", "10.0.0.9", "faß.example"])
     wire = read_url(f"http://{host}/").host
     assert guard.judge(wire, ["10.0.0.9"]) == ["10.0.0.9"]
 
 
-@pytest.mark.parametrize("host", ["example", "xintra.example", "corp", "a.intra.example", "10.0.0.8"])
+@pytest.mark.parametrize("host", ["example", "xintra.example", "corp", "lan", "a.intra.example", "10.0.0.8"])
 def test_another_name_than_an_allowed_one_stays_closed(host: str) -> None:
-    guard = EgressGuard.of(allowed_hosts=["intra.example", "*.corp", "10.0.0.9"])
+    guard = EgressGuard.of(allowed_hosts=["intra.example", "*.corp", ".lan", "10.0.0.9"])
     with pytest.raises(EgressDenied):
         guard.judge(host, ["10.0.0.9"])
 
