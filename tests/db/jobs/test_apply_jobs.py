@@ -291,13 +291,13 @@ BOMB = "a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" + "".join(
         ("jobs: []\nmore: 1\n", "line 2: unknown field more"),
         ("jobs:\n  - name: a\n    schedule: * * * * *\n", "quotes"),
         (
-            ONE + "  prioritty: 1\n",
+            ONE + "    prioritty: 1\n",
             "line 4: a: unknown field prioritty (did you mean priority?)",
         ),
         ('jobs:\n  - name: a\n    cronExpression: "0 0 * * *"\n', "(did you mean schedule?)"),
-        (ONE + "  priority: 12\n", "line 4: a: priority: "),
+        (ONE + "    priority: 12\n", "line 4: a: priority: "),
         (
-            ONE + "  catchUp: maybe\n",
+            ONE + "    catchUp: maybe\n",
             "must be one of none, latest, all",
         ),
         (
@@ -311,32 +311,32 @@ BOMB = "a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" + "".join(
             "line 4: a: name: is taken by the job in line 2",
         ),
         (
-            ONE + '  schedule: "0 1 * * *"\n',
+            ONE + '    schedule: "0 1 * * *"\n',
             "line 4: schedule is given twice",
         ),
         (
-            ONE + "  handler: nothing\n",
+            ONE + "    handler: nothing\n",
             "line 4: a: handler: Unknown",
         ),
-        (ONE + "  handler: command\n", "ENABLED_HANDLERS"),
+        (ONE + "    handler: command\n", "ENABLED_HANDLERS"),
         (
-            ONE + "  headers:\n      X-Token: ${NOT_SET_ANYWHERE}\n",
+            ONE + "    headers:\n      X-Token: ${NOT_SET_ANYWHERE}\n",
             "line 5: a: headers.X-Token: the environment variable NOT_SET_ANYWHERE is not set",
         ),
         (
-            ONE + '  headers:\n      X-Token: "***"\n',
+            ONE + '    headers:\n      X-Token: "***"\n',
             "line 5: a: headers.X-Token: *** keeps a stored value, and there is none",
         ),
         (
-            ONE + '  payload:\n      key: "***"\n',
+            ONE + '    payload:\n      key: "***"\n',
             "line 5: a: payload.key: ***",
         ),
         (
-            ONE + "  dependsOn: [b]\n",
+            ONE + "    dependsOn: [b]\n",
             "line 4: a: dependsOn.0: b: there is no such job",
         ),
         (
-            ONE + '  dependsOn: [b]\n  - name: b\n    schedule: "0 0 * * *"\n    dependsOn: [a]\n',
+            ONE + '    dependsOn: [b]\n  - name: b\n    schedule: "0 0 * * *"\n    dependsOn: [a]\n',
             "a circle",
         ),
         ("jobs: !!python/object/apply:os.system ['true']\n", "line 1"),

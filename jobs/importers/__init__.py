@@ -1,0 +1,8 @@
+"""Jobs from other schedulers: read what they have, say what of it cannot be carried over.
+
+Pure: knows no Django. Each importer answers `Candidate`s; the commands save them.
+"""
+
+from jobs.importers.candidate import Candidate
+
+__all__ = ["Candidate"]

@@ -1,0 +1,281 @@
+"""Lines of a crontab as jobs with the handler `command`. Rules as in Vixie cron and cronie."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from jobs.importers.candidate import Candidate
+from jobs.timing import check_cron, check_zone
+
+SYSTEM, USER = "system", "user"
+MAX_JITTER = 3600
+# What makes a line a matter for a shell; without any of it the words are the program's own.
+_SHELL = re.compile(r"[|&;<>()$`*?\[\]#~=!{}\n\\\"'^]")
+_ASSIGNMENT = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(.*?)\s*""", re.DOTALL)
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_USER_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
+_MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
+# Told to cron, not to the programs.
+_CRONS_OWN = (
+    "MAILTO",
+    "MAILFROM",
+    "CRON_TZ",
+    "RANDOM_DELAY",
+    "START_HOURS_RANGE",
+    "CONTENT_TYPE",
+    "CONTENT_TRANSFER_ENCODING",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One job line: its schedule, the user of a system crontab, and the command as written."""
+
+    number: int
+    text: str
+    schedule: str
+    user: str | None
+    command: str
+
+
+@dataclass(kw_only=True)
+class _Context:
+    """What the lines above say: it holds from there on."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    comment: str = ""
+
+    def own(self, name: str) -> str:
+        return self.environment.get(name, "")
+
+
+def find_form(text: str, *, path: str = "", known_users: Iterable[str] = ()) -> str:
+    """Whether this is a system crontab (a user name before each command) or a user's own.
+
+    By its place where that tells, else by whether every line has a known user name in the sixth field.
+    """
+    if path.startswith("/etc/cron.d/") or path == "/etc/crontab":
+        return SYSTEM
+    known = {"root", *known_users}
+    sixth = []
+    for raw in text.splitlines():
+        parts = _split(raw)
+        if parts is not None:
+            sixth.append(parts[1].split(None, 1))
+    told = bool(sixth) and all(len(words) == 2 and words[0] in known for words in sixth)
+    return SYSTEM if told else USER
+
+
+def read_crontab(
+    text: str, *, form: str = USER, path: str = "", zone: str | None = None, user: str = ""
+) -> list[Candidate]:
+    """Every line that runs something, as a job to be.
+
+    `form` is SYSTEM or USER, `zone` the zone its times are in (None: the scheduler's), `user` who the
+    scheduler runs as. Lines that cannot be read are told as lost.
+    """
+    context, found = _Context(), []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip(" \t\r")
+        if not line or line.startswith("#"):
+            context.comment = line.lstrip("# \t") if line else ""
+            continue
+        if _take_assignment(line, context):
+            continue
+        found.append(_candidate(number, line, context, form=form, path=path, zone=zone, user=user))
+        context.comment = ""
+    _name_apart(found)
+    return found
+
+
+def _take_assignment(line: str, context: _Context) -> bool:
+    match = _ASSIGNMENT.fullmatch(line)
+    if match is None:
+        return False
+    name = match[1] or match[2] or match[3]
+    value = match[4]
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    context.environment[name] = value
+    return True
+
+
+def _split(line: str) -> tuple[str, str] | None:
+    """A job line's schedule and the rest of it; None where it is no job line."""
+    line = line.strip(" \t\r")
+    if not line or line.startswith("#") or _ASSIGNMENT.fullmatch(line):
+        return None
+    # SUSE: no line in the system log for this job.
+    line = line.removeprefix("-")
+    count = 1 if line.startswith("@") else 5
+    parts = line.split(None, count)
+    return (" ".join(parts[:count]), parts[count]) if len(parts) > count else None
+
+
+def _candidate(
+    number: int, text: str, context: _Context, *, form: str, path: str, zone: str | None, user: str
+) -> Candidate:
+    key = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
+    found = Candidate(
+        key=f"crontab:{PurePath(path).name}:{key}", origin=f"line {number}", name=f"line {number}"
+    )
+    parts = _split(text)
+    if parts is None:
+        found.lost = "is no job line: five fields or an @word, then a command"
+        return found
+    schedule, rest = parts
+    runs_as = None
+    if form == SYSTEM:
+        words = rest.split(None, 1)
+        if len(words) < 2 or not _USER_NAME.fullmatch(words[0]):
+            found.lost = "has no user name before its command, as a system crontab must"
+            return found
+        runs_as, rest = words
+    line = Line(number=number, text=text, schedule=schedule, user=runs_as, command=rest)
+    found.name = _name(line, context)
+    found.lost = _find_loss(line)
+    if not found.lost:
+        _fill(found, line, context, zone=zone, user=user)
+    return found
+
+
+def _find_loss(line: Line) -> str:
+    if line.schedule.startswith("@"):
+        if line.schedule == "@reboot":
+            return "@reboot has no counterpart: a service of the system is the place for it"
+        if line.schedule.lower() not in _MACROS:
+            return f"{line.schedule} is not known here"
+        return ""
+    if "~" in line.schedule:
+        return "a random time (~) has no counterpart: choose one, and jitterSeconds"
+    try:
+        check_cron(line.schedule)
+    except ValueError as error:
+        return f"the schedule {line.schedule!r} cannot be read: {error}"
+    return ""
+
+
+def _fill(found: Candidate, line: Line, context: _Context, *, zone: str | None, user: str) -> None:
+    command, stdin = split_percent(line.command)
+    environment = {name: value for name, value in context.environment.items() if name not in _CRONS_OWN}
+    if odd := [name for name in environment if not _PLAIN_NAME.fullmatch(name)]:
+        found.notes.append(f"the variable {odd[0]!r} has a name that programs cannot be given")
+    payload: dict[str, Any] = {"argv": to_argv(command, environment.pop("SHELL", "/bin/sh"))}
+    if given := {name: value for name, value in environment.items() if _PLAIN_NAME.fullmatch(name)}:
+        payload["env"] = given
+    if stdin is not None:
+        payload["stdin"] = stdin
+    found.columns = {
+        "cron_expression": line.schedule.lower() if line.schedule.startswith("@") else line.schedule,
+        "timezone": _zone(found, context, zone),
+        "handler": "command",
+        "payload": payload,
+        "description": context.comment or None,
+        "overlap_policy": "allow",
+        "catch_up": "none",
+        "jitter_seconds": _jitter(found, context),
+    }
+    if line.user is not None and line.user != user:
+        found.active = False
+        found.notes.append(
+            f"runs as {user or 'our own user'} here, not as {line.user}: resume it when that is right"
+        )
+    mail = context.environment.get("MAILTO")
+    if mail:
+        found.notes.append(f"no mail goes to {mail}: add an alert of type EMAIL to the job")
+    if context.own("START_HOURS_RANGE"):
+        found.notes.append("START_HOURS_RANGE is anacron's and has no effect here")
+
+
+def _zone(found: Candidate, context: _Context, zone: str | None) -> str | None:
+    wanted = context.own("CRON_TZ")
+    if not wanted:
+        return zone
+    try:
+        check_zone(wanted)
+    except ValueError as error:
+        found.active = False
+        found.notes.append(f"CRON_TZ={wanted} cannot be read ({error}): its times are in the default zone")
+        return zone
+    return wanted
+
+
+def _jitter(found: Candidate, context: _Context) -> int:
+    text = context.own("RANDOM_DELAY")
+    if not text.isdecimal():
+        return 0
+    seconds = int(text) * 60
+    if seconds > MAX_JITTER:
+        found.notes.append(f"RANDOM_DELAY={text} is more than an hour: cut to one")
+    return min(seconds, MAX_JITTER)
+
+
+def split_percent(command: str) -> tuple[str, str | None]:
+    r"""A command and what cron gives it to read: after the first `%`, where further ones end lines.
+
+    >>> split_percent("mail -s hi bob%Dear Bob,%bye")
+    ('mail -s hi bob', 'Dear Bob,\nbye\n')
+    >>> split_percent(r"date +\%F")
+    ('date +%F', None)
+    """
+    parts = [part.replace("\\%", "%") for part in re.split(r"(?<!\\)%", command)]
+    if len(parts) == 1:
+        return parts[0], None
+    return parts[0].rstrip(), "\n".join(parts[1:]) + "\n"
+
+
+def to_argv(command: str, shell: str) -> list[str]:
+    """The words of a plain command; everything else goes to the crontab's own shell, as cron does it.
+
+    >>> to_argv("/usr/bin/backup --full /srv", "/bin/sh")
+    ['/usr/bin/backup', '--full', '/srv']
+    >>> to_argv("cd /srv && ./run", "/bin/bash")
+    ['/bin/bash', '-c', 'cd /srv && ./run']
+    """
+    words = command.split()
+    if not words or _SHELL.search(command) or words[0] in _BUILT_IN:
+        return [shell, "-c", command]
+    return words
+
+
+_BUILT_IN = frozenset(
+    {"cd", ".", "source", "exec", "export", "test", "umask", "ulimit", "if", "for", "while", "set", ":"}
+)
+
+
+def _name(line: Line, context: _Context) -> str:
+    """The program's own name: of `cd /srv && ./run.sh -q` that is run.sh."""
+    try:
+        words = shlex.split(split_percent(line.command)[0], comments=True)
+    except ValueError:
+        words = line.command.split()
+    return next(_programs(words), "command")[:100]
+
+
+def _programs(words: list[str]) -> Iterator[str]:
+    skipped = {"sudo", "nice", "ionice", "env", "exec", "time", "nohup", "flock", "timeout", "test", "["}
+    fresh = True
+    for word in words:
+        if word in ("&&", "||", ";", "|"):
+            fresh = True
+        elif fresh and not word.startswith(("-", "(")) and "=" not in word:
+            if word in ("cd", "test", "["):
+                fresh = False
+            elif word not in skipped:
+                yield PurePath(word).name or word
+                fresh = False
+
+
+def _name_apart(found: list[Candidate]) -> None:
+    """Number the names that occur more than once."""
+    taken: dict[str, int] = {}
+    for one in found:
+        taken[one.name] = taken.get(one.name, 0) + 1
+        if taken[one.name] > 1:
+            one.name = f"{one.name} ({taken[one.name]})"

@@ -1,0 +1,185 @@
+"""The import commands, from a file and from the tables of django-celery-beat."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from jobs.models import AuditEntry, Job
+from tests.factories import make_execution, run_due
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CRONTAB = """\
+MAILTO=ops@example.com
+# Say when
+*/5 * * * * /bin/echo now
+@reboot /usr/bin/start
+0 3 * * 1 cd /srv && ./tidy %input
+"""
+# The tables as django-celery-beat makes them, as far as they matter.
+TABLES = (
+    """CREATE TABLE django_celery_beat_crontabschedule (id integer PRIMARY KEY, minute varchar(240), hour varchar(96),
+        day_of_week varchar(64), day_of_month varchar(124), month_of_year varchar(64), timezone varchar(63))""",
+    "CREATE TABLE django_celery_beat_intervalschedule (id integer PRIMARY KEY, every integer, period varchar(24))",
+    """CREATE TABLE django_celery_beat_solarschedule (id integer PRIMARY KEY, event varchar(24),
+        latitude numeric(9, 6), longitude numeric(9, 6))""",
+    "CREATE TABLE django_celery_beat_clockedschedule (id integer PRIMARY KEY, clocked_time timestamp)",
+    """CREATE TABLE django_celery_beat_periodictask (id integer PRIMARY KEY, name varchar(200), task varchar(200),
+        args text, kwargs text, queue varchar(200), exchange varchar(200), routing_key varchar(200), headers text,
+        priority integer, expires timestamp, expire_seconds integer, one_off boolean, start_time timestamp,
+        enabled boolean, last_run_at timestamp, total_run_count integer, date_changed timestamp, description text,
+        crontab_id integer, interval_id integer, solar_id integer, clocked_id integer)""",
+    """INSERT INTO django_celery_beat_crontabschedule VALUES (1, '30', '4', '*', '*', '*', 'Europe/Berlin')""",
+    """INSERT INTO django_celery_beat_intervalschedule VALUES (1, 1, 'days')""",
+    """INSERT INTO django_celery_beat_solarschedule VALUES (1, 'sunset', 52.5, 13.4)""",
+    """INSERT INTO django_celery_beat_clockedschedule VALUES (1, '2300-01-01 10:00:00')""",
+) + tuple(
+    f"""INSERT INTO django_celery_beat_periodictask (id, name, task, args, kwargs, headers, one_off, enabled,
+        total_run_count, description, last_run_at, {column}_id)
+        VALUES ({number}, '{name}', '{task}', '[]', '{{}}', '{{}}', {one_off}, {enabled}, 0, '', {last}, 1)"""
+    for number, (name, task, column, one_off, enabled, last) in enumerate(
+        (
+            ("report", "shop.tasks.generate_daily_reports", "crontab", "false", "true", "NULL"),
+            ("process", "process-transactions", "interval", "false", "false", "'2026-01-01 06:30:00.5'"),
+            ("evening", "shop.tasks.lights", "solar", "false", "true", "NULL"),
+            ("once", "shop.tasks.celebrate", "clocked", "true", "true", "NULL"),
+        ),
+        start=1,
+    )
+)
+
+
+def call(*words: str) -> str:
+    out = io.StringIO()
+    call_command(*words, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def crontab(tmp_path: Path, settings: Any) -> str:
+    settings.ENABLED_HANDLERS = ["command"]
+    path = tmp_path / "mine"
+    path.write_text(CRONTAB)
+    return str(path)
+
+
+def test_a_dry_run_tells_what_would_become_of_each_line(crontab: str) -> None:
+    said = call("import_crontab", crontab, "--dry-run")
+    assert "+ echo (line 3): */5 * * * *" in said
+    assert "! start (line 4): cannot be carried over: @reboot" in said
+    assert "no mail goes to ops@example.com" in said
+    assert "2 imported, 0 known already, 1 left out (dry run: nothing was changed)" in said
+    assert not Job.objects.exists()
+
+
+def test_a_crontab_becomes_jobs_that_run(crontab: str) -> None:
+    said = call("import_crontab", crontab, "--timezone", "Europe/Berlin")
+    assert "read as a user crontab, times in Europe/Berlin" in said
+    echo = Job.objects.get(name="echo")
+    assert (echo.origin, echo.state, echo.timezone, echo.description) == (
+        "import",
+        "active",
+        "Europe/Berlin",
+        "Say when",
+    )
+    assert Job.objects.get(name="tidy").payload["stdin"] == "input\n"
+    assert AuditEntry.objects.filter(job=echo, action="CREATED").exists()
+    execution = make_execution(echo)
+    run_due()
+    execution.refresh_from_db()
+    result: Any = execution.result
+    assert (execution.status, result["stdout"]) == ("SUCCESS", "now\n")
+    again = call("import_crontab", crontab)
+    assert "0 imported, 2 known already, 1 left out" in again
+    assert Job.objects.count() == 2
+
+
+def test_an_import_may_wait_switched_off(crontab: str) -> None:
+    call("import_crontab", crontab, "--inactive")
+    assert set(Job.objects.values_list("state", flat=True)) == {"inactive"}
+
+
+def test_without_the_handler_nothing_is_imported_and_it_says_why(crontab: str, settings: Any) -> None:
+    settings.ENABLED_HANDLERS = []
+    said = call("import_crontab", crontab)
+    assert "ENABLED_HANDLERS must name command" in said
+    assert not Job.objects.exists()
+
+
+def test_a_bad_zone_or_file_is_one_clear_line() -> None:
+    with pytest.raises(CommandError, match="--timezone Mars"):
+        call("import_crontab", "-", "--timezone", "Mars")
+    with pytest.raises(CommandError, match="cannot be read"):
+        call("import_crontab", "/no/such/file")
+
+
+@pytest.fixture
+def beat() -> Iterator[None]:
+    """The tables of django-celery-beat in our own database."""
+    with connection.cursor() as cursor:
+        for statement in TABLES:
+            cursor.execute(statement)
+    yield
+    with connection.cursor() as cursor:
+        for name in (
+            "periodictask",
+            "crontabschedule",
+            "intervalschedule",
+            "solarschedule",
+            "clockedschedule",
+        ):
+            cursor.execute(f"DROP TABLE django_celery_beat_{name}")
+
+
+@pytest.mark.usefixtures("beat")
+def test_periodic_tasks_become_jobs() -> None:
+    said = call("import_celery_beat")
+    assert "! evening (periodic task 3): cannot be carried over: follows the sun" in said
+    report, process, once = (Job.objects.get(name=name) for name in ("report", "process", "once"))
+    assert (report.cron_expression, report.timezone, report.handler, report.state) == (
+        "30 4 * * *",
+        "Europe/Berlin",
+        "generate-daily-reports",
+        "active",
+    )
+    assert (process.recurrence_pattern, process.state) == ("daily", "inactive")
+    assert str(process.scheduled_at) == "2026-01-01 06:30:00.500000+00:00"
+    assert (once.schedule_type, once.handler, once.state) == ("one_time", "shop.tasks.celebrate", "inactive")
+    assert "0 imported, 3 known already, 1 left out" in call("import_celery_beat")
+
+
+@pytest.mark.usefixtures("beat")
+def test_a_task_may_be_mapped_to_a_handler() -> None:
+    call("import_celery_beat", "--map", "shop.tasks.celebrate=default")
+    assert Job.objects.get(name="once").handler == "default"
+    with pytest.raises(CommandError, match="no handler is named nothing"):
+        call("import_celery_beat", "--map", "a=nothing")
+    with pytest.raises(CommandError, match="TASK=HANDLER"):
+        call("import_celery_beat", "--map", "a")
+
+
+def test_the_tables_may_be_in_another_database(tmp_path: Path) -> None:
+    path = tmp_path / "beat.sqlite3"
+    other = sqlite3.connect(path)
+    for statement in TABLES:
+        other.execute(statement)
+    other.commit()
+    other.close()
+    said = call("import_celery_beat", "--database-url", f"sqlite:///{path}", "--dry-run")
+    assert "3 imported, 0 known already, 1 left out (dry run" in said
+    assert not Job.objects.exists()
+
+
+def test_no_tables_or_another_database_are_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="django_celery_beat_periodictask"):
+        call("import_celery_beat")
+    with pytest.raises(CommandError, match="postgres://"):
+        call("import_celery_beat", "--database-url", "mysql://u:p@localhost/x")
