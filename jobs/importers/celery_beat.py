@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,11 +26,11 @@ FindHandler = Callable[[str], str | None]
 class Beat:
     """The rows of the tables, each as {column: value}; schedules by their id."""
 
-    tasks: list[Mapping[str, Any]] = field(default_factory=list)
-    crontabs: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
-    intervals: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
-    solars: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
-    clocks: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
+    tasks: Sequence[Mapping[str, Any]] = ()
+    crontabs: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
+    intervals: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
+    solars: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
+    clocks: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Lost(Exception):

@@ -25,36 +25,36 @@ MAILTO=ops@example.com
 0 3 * * 1 cd /srv && ./tidy %input
 """
 # The tables as django-celery-beat makes them, as far as they matter.
-TABLES = (
-    """CREATE TABLE django_celery_beat_crontabschedule (id integer PRIMARY KEY, minute varchar(240), hour varchar(96),
-        day_of_week varchar(64), day_of_month varchar(124), month_of_year varchar(64), timezone varchar(63))""",
-    "CREATE TABLE django_celery_beat_intervalschedule (id integer PRIMARY KEY, every integer, period varchar(24))",
-    """CREATE TABLE django_celery_beat_solarschedule (id integer PRIMARY KEY, event varchar(24),
-        latitude numeric(9, 6), longitude numeric(9, 6))""",
-    "CREATE TABLE django_celery_beat_clockedschedule (id integer PRIMARY KEY, clocked_time timestamp)",
-    """CREATE TABLE django_celery_beat_periodictask (id integer PRIMARY KEY, name varchar(200), task varchar(200),
-        args text, kwargs text, queue varchar(200), exchange varchar(200), routing_key varchar(200), headers text,
-        priority integer, expires timestamp, expire_seconds integer, one_off boolean, start_time timestamp,
-        enabled boolean, last_run_at timestamp, total_run_count integer, date_changed timestamp, description text,
-        crontab_id integer, interval_id integer, solar_id integer, clocked_id integer)""",
-    """INSERT INTO django_celery_beat_crontabschedule VALUES (1, '30', '4', '*', '*', '*', 'Europe/Berlin')""",
-    """INSERT INTO django_celery_beat_intervalschedule VALUES (1, 1, 'days')""",
-    """INSERT INTO django_celery_beat_solarschedule VALUES (1, 'sunset', 52.5, 13.4)""",
-    """INSERT INTO django_celery_beat_clockedschedule VALUES (1, '2300-01-01 10:00:00')""",
-) + tuple(
-    f"""INSERT INTO django_celery_beat_periodictask (id, name, task, args, kwargs, headers, one_off, enabled,
-        total_run_count, description, last_run_at, {column}_id)
-        VALUES ({number}, '{name}', '{task}', '[]', '{{}}', '{{}}', {one_off}, {enabled}, 0, '', {last}, 1)"""
-    for number, (name, task, column, one_off, enabled, last) in enumerate(
-        (
-            ("report", "shop.tasks.generate_daily_reports", "crontab", "false", "true", "NULL"),
-            ("process", "process-transactions", "interval", "false", "false", "'2026-01-01 06:30:00.5'"),
-            ("evening", "shop.tasks.lights", "solar", "false", "true", "NULL"),
-            ("once", "shop.tasks.celebrate", "clocked", "true", "true", "NULL"),
-        ),
-        start=1,
-    )
-)
+TABLES = """
+CREATE TABLE django_celery_beat_crontabschedule (
+    id integer PRIMARY KEY, minute varchar(240), hour varchar(96), day_of_week varchar(64),
+    day_of_month varchar(124), month_of_year varchar(64), timezone varchar(63));
+CREATE TABLE django_celery_beat_intervalschedule (
+    id integer PRIMARY KEY, every integer, period varchar(24));
+CREATE TABLE django_celery_beat_solarschedule (
+    id integer PRIMARY KEY, event varchar(24), latitude numeric(9, 6), longitude numeric(9, 6));
+CREATE TABLE django_celery_beat_clockedschedule (id integer PRIMARY KEY, clocked_time timestamp);
+CREATE TABLE django_celery_beat_periodictask (
+    id integer PRIMARY KEY, name varchar(200), task varchar(200), args text DEFAULT '[]',
+    kwargs text DEFAULT '{}', queue varchar(200), exchange varchar(200), routing_key varchar(200),
+    headers text DEFAULT '{}', priority integer, expires timestamp, expire_seconds integer,
+    one_off boolean, start_time timestamp, enabled boolean, last_run_at timestamp,
+    total_run_count integer DEFAULT 0, description text DEFAULT '', crontab_id integer,
+    interval_id integer, solar_id integer, clocked_id integer);
+INSERT INTO django_celery_beat_crontabschedule VALUES (1, '30', '4', '*', '*', '*', 'Europe/Berlin');
+INSERT INTO django_celery_beat_intervalschedule VALUES (1, 1, 'days');
+INSERT INTO django_celery_beat_solarschedule VALUES (1, 'sunset', 52.5, 13.4);
+INSERT INTO django_celery_beat_clockedschedule VALUES (1, '2300-01-01 10:00:00');
+INSERT INTO django_celery_beat_periodictask (id, name, task, one_off, enabled, last_run_at, crontab_id)
+    VALUES (1, 'report', 'shop.tasks.generate_daily_reports', false, true, NULL, 1);
+INSERT INTO django_celery_beat_periodictask (id, name, task, one_off, enabled, last_run_at, interval_id)
+    VALUES (2, 'process', 'process-transactions', false, false, '2026-01-01 06:30:00.5', 1);
+INSERT INTO django_celery_beat_periodictask (id, name, task, one_off, enabled, last_run_at, solar_id)
+    VALUES (3, 'evening', 'shop.tasks.lights', false, true, NULL, 1);
+INSERT INTO django_celery_beat_periodictask (id, name, task, one_off, enabled, last_run_at, clocked_id)
+    VALUES (4, 'once', 'shop.tasks.celebrate', true, true, NULL, 1)
+"""
+NAMES = ("periodictask", "crontabschedule", "intervalschedule", "solarschedule", "clockedschedule")
 
 
 def call(*words: str) -> str:
@@ -125,7 +125,7 @@ def test_a_bad_zone_or_file_is_one_clear_line() -> None:
 def beat() -> Iterator[None]:
     """The tables of django-celery-beat in our own database."""
     with connection.cursor() as cursor:
-        for statement in TABLES:
+        for statement in TABLES.split(";"):
             cursor.execute(statement)
     yield
     with connection.cursor() as cursor:
@@ -169,7 +169,7 @@ def test_a_task_may_be_mapped_to_a_handler() -> None:
 def test_the_tables_may_be_in_another_database(tmp_path: Path) -> None:
     path = tmp_path / "beat.sqlite3"
     other = sqlite3.connect(path)
-    for statement in TABLES:
+    for statement in TABLES.split(";"):
         other.execute(statement)
     other.commit()
     other.close()
