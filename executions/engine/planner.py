@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from executions.engine.config import PLAN_BATCH
 from executions.engine.planning import Due, JobPlan, plan_job
 from executions.faults import fault
 from executions.lifecycle import Planned
-from executions.rows import Rows, fetch, locked, moment, read_uuid, write
+from executions.rows import Rows, fetch, locked, moment, read_moment, read_uuid, write
 from jobs import audit, registry, schedules, versions
 from jobs.models import SCHEDULE_COLUMNS, AuditAction, Job, OverlapPolicy, ScheduleType
 from jobs.timing import Calendar, Schedule, backlog, next_occurrence
@@ -44,6 +45,8 @@ def plan_due(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
     3. Insert the occurrences; those that stand in the ledger already are left alone.
     4. Move the cursors.
     """
+    if not fetch(ANY_DUE, [moment(now)]):
+        return Pass()
     with transaction.atomic():
         jobs = _lock(Job.objects.due(now).order_by("next_run_at", "id"), limit)
         if not jobs:
@@ -59,6 +62,16 @@ def plan_due(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
         fault("plan_before_commit")
     fault("plan_after_commit")
     return Pass(jobs=moved, rows=len(written), more=len(jobs) >= limit and moved > 0)
+
+
+# In peace these two looks are all that planning costs; neither is built anew for each.
+ANY_DUE = "SELECT 1 FROM batch_jobs WHERE status = 'active' AND next_run_at <= %s LIMIT 1"
+
+
+@cache
+def _any_to_adopt() -> tuple[str, tuple[Any, ...]]:
+    sql, params = Job.objects.to_replan().values_list("id")[:1].query.sql_with_params()
+    return sql, tuple(params)
 
 
 def _lock(jobs: QuerySet[Job], limit: int) -> list[Job]:
@@ -220,6 +233,8 @@ def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
     edited one is planned anew from now: what the old schedule still owed is answered for as
     SKIPPED `rescheduled`, what waits is cancelled so, and the edit is kept as a version.
     """
+    if not fetch(*_any_to_adopt()):
+        return Pass()
     with transaction.atomic():
         jobs = _lock(Job.objects.to_replan().order_by("id"), limit)
         calendars = schedules.days_of({job.calendar_id for job in jobs if job.calendar_id})
@@ -358,10 +373,8 @@ def _owed(
 
 def next_due() -> datetime | None:
     """The earliest fire time that any active job waits for."""
-    earliest: datetime | None = (
-        Job.objects.filter(state="active", next_run_at__isnull=False)
-        .order_by("next_run_at")
-        .values_list("next_run_at", flat=True)
-        .first()
-    )
-    return earliest
+    sql = """
+        SELECT next_run_at FROM batch_jobs WHERE status = 'active' AND next_run_at IS NOT NULL
+        ORDER BY next_run_at LIMIT 1
+        """
+    return next((read_moment(row[0]) for row in fetch(sql)), None)
