@@ -25,13 +25,13 @@ def pick_late_commits(now: datetime) -> None:
     picking.pick_endings(picking.SWEEP, now)
 
 
-@duty(every=timedelta(seconds=2))
+@duty(every=timedelta(seconds=5))
 def pick_unfinished(now: datetime) -> None:
     """Find what is late, runs long or was not planned."""
     picking.pick_unfinished(now)
 
 
-@duty(every=timedelta(seconds=1), outside=True)
+@duty(every=timedelta(seconds=2), outside=True)
 def send_due(now: datetime) -> None:
     """Send what is due."""
     delivery.send_due(now)

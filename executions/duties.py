@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from executions import retention, statistics
+from executions import deadman
 from executions.engine.duty import duty
 from executions.models import BulkRequeue, RequeueState
 from executions.operations import resume, resume_queue
@@ -15,7 +16,7 @@ from jobs.models import Job, JobState, Queue
 BATCH = 100
 
 
-@duty(every=timedelta(seconds=1))
+@duty(every=timedelta(seconds=2))
 def end_pauses(now: datetime) -> None:
     """Resume jobs and queues whose pause has an end that has come."""
     for job in Job.objects.filter(state=JobState.PAUSED, paused_until__lte=now)[:BATCH]:
@@ -24,7 +25,7 @@ def end_pauses(now: datetime) -> None:
         resume_queue(queue.name, by=SCHEDULER)
 
 
-@duty(every=timedelta(seconds=1))
+@duty(every=timedelta(seconds=2))
 def advance_requeues(now: datetime) -> None:
     """Go on with bulk requeues, a bounded step each."""
     open_ones = BulkRequeue.objects.filter(status__in=(RequeueState.CANARY, RequeueState.RUNNING))
@@ -41,8 +42,14 @@ def fold_statistics(now: datetime) -> None:
 _history = retention.steps()
 
 
-@duty(every=timedelta(seconds=5))
+@duty(every=timedelta(seconds=10))
 def prune_history(now: datetime) -> None:
     """Delete what is older than the settings keep, one bounded step of each kind."""
     for prune in _history.values():
         prune(now)
+
+
+@duty(every=deadman.EVERY, outside=True)
+def send_heartbeat(now: datetime) -> None:
+    """Tell HEARTBEAT_URL that work goes on."""
+    deadman.ping(now)
