@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 
 from executions import egress
+from executions.engine import clock
 from executions.http.caller import Answer, Request
 from executions.http.errors import CallError, CallStopped, HostBusy
 from executions.http.signature import sign
@@ -50,6 +52,16 @@ def wait(run: Run) -> Result:
             "payload": dict(run.params),
         }
     )
+
+
+@handler("ping")
+def await_ping(run: Run) -> Result:
+    """Waits, and holds no slot, for a ping of a program elsewhere; none within timeoutMs is a failure."""
+    until = run.scheduled_at + timedelta(milliseconds=run.job.timeout_ms)
+    left = until - clock.now()
+    if left > timedelta(0):
+        raise NotNow("a ping may still come", delay=left)
+    raise PermanentError(f"no ping within {run.job.timeout_ms} ms", reason="timeout")
 
 
 @handler("http", timeout_ms=HTTP_TIMEOUT_MS)

@@ -194,7 +194,8 @@ def _longest_due(now: datetime) -> tuple[list[Candidate], bool]:
 
 def _candidate(row: tuple[Any, ...]) -> Candidate:
     due_at, scheduled_at = read_moment(row[3]), read_moment(row[4])
-    assert due_at is not None and scheduled_at is not None
+    assert due_at is not None
+    assert scheduled_at is not None
     return Candidate(
         id=read_uuid(row[0]),
         job_id=row[1],

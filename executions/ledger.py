@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from executions import horizons, words
-from executions.words import Circumstances
 from executions.models import Execution, Trigger
 from executions.rows import Rows, fetch, moment, read_moment
+from executions.words import Circumstances
 from jobs.models import Job, JobState
 from jobs.schedules import MOMENT
 from jobs.terms import EVER, NEVER, Term, read_terms

@@ -46,7 +46,7 @@ def read_system(now: datetime) -> SystemFigures:
         totals=statistics.totals(),
         last_day=sum(recent.values()),
         failed_last_day=recent.get(Status.FAILED, 0),
-        dead_letters=DeadLetter.objects.filter(resolved=False).count(),
+        dead_letters=count_dead_letters(),
         lag=health.find_wait(now).longest,
     )
 
@@ -55,6 +55,11 @@ def count_jobs() -> dict[str, int]:
     """Jobs by state, deleted ones left out."""
     rows = Job.objects.exclude(state=JobState.DELETED).order_by().values_list("state").annotate(Count("id"))
     return dict(rows)
+
+
+def count_dead_letters() -> int:
+    """Open dead letters."""
+    return DeadLetter.objects.filter(resolved=False).count()
 
 
 def count_recent(now: datetime) -> dict[str, int]:

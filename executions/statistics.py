@@ -77,6 +77,7 @@ def _installed(connection: BaseDatabaseWrapper, cursor: Any) -> str | None:
 
 
 def _install(connection: BaseDatabaseWrapper, cursor: Any, statements: list[str], digest: str) -> None:
+    names: tuple[str, ...]
     if connection.vendor == "postgresql":
         names = POSTGRESQL_TRIGGERS
         drop = f"DROP TRIGGER IF EXISTS {TABLE}_%s ON {LEDGER}"
@@ -155,8 +156,8 @@ def _for_postgresql(schema: str) -> list[str]:
     def differences(*parts: tuple[str, int], pruned: str = "false") -> str:
         columns = _POSTGRESQL
         union = " UNION ALL ".join(
-            f"SELECT {columns.hour} AS hour, r.status, {sign} AS count, {sign} * {columns.duration} AS duration,"
-            f" {sign} * {columns.delay} AS delay FROM {rows} AS r"
+            f"SELECT {columns.hour} AS hour, r.status, {sign} AS count,"
+            f" {sign} * {columns.duration} AS duration, {sign} * {columns.delay} AS delay FROM {rows} AS r"
             for rows, sign in parts
         )
         return (
@@ -205,11 +206,11 @@ _COUNTED = ("status", "completed_at", "execution_duration_ms", "started_at")
 def _for_sqlite() -> list[str]:
     changed = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in _COUNTED)
     add, take = _sqlite_add("NEW", 1), _sqlite_add("OLD", -1)
-    gone = _sqlite_add("OLD", -1, pruned=True)
+    gone, columns = _sqlite_add("OLD", -1, pruned=True), ", ".join(_COUNTED)
+    head = f"CREATE TRIGGER {TABLE}_update AFTER UPDATE OF {columns} ON {LEDGER} WHEN {changed}"
     return [
         f"CREATE TRIGGER {TABLE}_insert AFTER INSERT ON {LEDGER} BEGIN {add} END",
-        f"CREATE TRIGGER {TABLE}_update AFTER UPDATE OF {', '.join(_COUNTED)} ON {LEDGER}"
-        f" WHEN {changed} BEGIN {take} {add} END",
+        f"{head} BEGIN {take} {add} END",
         f"CREATE TRIGGER {TABLE}_delete AFTER DELETE ON {LEDGER} BEGIN {gone} END",
     ]
 

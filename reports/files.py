@@ -1,4 +1,4 @@
-"""Opening report files for download, and deleting them: only what lies in EXPORT_DIRECTORY itself, never through a link."""
+"""Opening and deleting report files: only what lies in EXPORT_DIRECTORY itself, never through a link."""
 
 from __future__ import annotations
 

@@ -164,6 +164,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "web.request_metrics.RequestMetricsMiddleware",
     "web.middleware.RequestIdMiddleware",
     "web.middleware.ClientAddressMiddleware",
     "web.middleware.JsonErrorMiddleware",

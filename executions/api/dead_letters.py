@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -129,7 +130,7 @@ class DeadLetterViewSet(ApiViewSet):
             return own
         return letters
 
-    def _check_ids(self, ids: list[UUID]) -> None:
+    def _check_ids(self, ids: Sequence[UUID]) -> None:
         known = set(self._changeable().filter(id__in=ids).values_list("id", flat=True))
         problems = {
             f"ids.{number}": "Unknown dead letter" for number, key in enumerate(ids) if key not in known

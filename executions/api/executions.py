@@ -96,7 +96,7 @@ class ExecutionViewSet(ApiViewSet):
     def list_executions(self, rows: QuerySet[Execution]) -> Response:
         """Answer one page of these executions, with what the waiting ones wait for."""
         page: Any = self.paginate_queryset(rows.defer(*NOT_IN_LISTS))
-        context = self.get_serializer_context() | {"waiting_for": find_holds(page)}
+        context = {"waiting_for": find_holds(page)}
         data = ExecutionSerializer(page, many=True, context=context).data
         return self.get_paginated_response(data)
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import connection
@@ -66,7 +66,7 @@ class BoundedAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> Any:
         if not request.headers.get("Authorization", "").strip():
             return None
-        usual = api_settings.DEFAULT_AUTHENTICATION_CLASSES[0]()
+        usual: Any = cast("Any", api_settings.DEFAULT_AUTHENTICATION_CLASSES[0])()
         try:
             return Prober(lambda: usual.authenticate(request)).ask()
         except Silent as silent:

@@ -90,8 +90,10 @@ class _ViewPages(EnvelopePagination):
 
 def keep_canonical_paths(endpoints: list[Endpoint], **_: Any) -> list[Endpoint]:
     """Preprocessing hook: of a route that answers at two addresses only the canonical one is described."""
-    canonical = {path for path, *_rest in endpoints if path.startswith(CANONICAL)}
-    return [endpoint for endpoint in endpoints if f"{CANONICAL}{endpoint[0]}" not in canonical]
+    canonical = {(path, callback.cls) for path, _, _, callback in endpoints if path.startswith(CANONICAL)}
+    return [
+        endpoint for endpoint in endpoints if (f"{CANONICAL}{endpoint[0]}", endpoint[3].cls) not in canonical
+    ]
 
 
 def document_errors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
