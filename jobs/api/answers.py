@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, QuerySet
 from rest_framework.request import Request
 
 from executions import retry
 from jobs import definitions, policies, registry, schedules, secrets, timing
 from jobs.api import dialect
-from jobs.models import Dependency, Job, JobState, ScheduleType
+from jobs.api.listed import Listed
+from jobs.models import Dependency, Job, JobState, JobTag, ScheduleType
 from web.moments import format_moment
 
 
 def detailed(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    """The jobs with all that the job object tells of, in a number of queries that never grows."""
-    bonds = Dependency.objects.select_related("depends_on").only("job", "depends_on__uuid")
-    return jobs.annotate(is_running=dialect.is_running()).prefetch_related(
-        "tags", Prefetch("dependencies", queryset=bonds.order_by("created_at", "id"))
+    """The jobs with all that the job object tells of, in one query."""
+    tags = JobTag.objects.filter(job=OuterRef("pk"))
+    bonds = Dependency.objects.filter(job=OuterRef("pk")).order_by("created_at", "id")
+    return jobs.annotate(
+        is_running=dialect.is_running(),
+        tag_names=Listed(tags, "tag__name"),
+        awaited=Listed(bonds, "depends_on__uuid"),
     )
 
 
-def describe_job(job: Job, request: Request | None = None) -> dict[str, Any]:
+def describe_job(job: Any, request: Request | None = None) -> dict[str, Any]:
     """The job object of every route; expects a job from `detailed`."""
     handler = definitions.resolve_handler(job)
     key = str(job.uuid)
@@ -74,7 +79,7 @@ def describe_job(job: Job, request: Request | None = None) -> dict[str, Any]:
         "version": job.version,
         "pausedReason": job.paused_reason,
         "pausedUntil": _moment(job.paused_until),
-        "status": dialect.say_state(job, running=job.is_running),  # type: ignore[attr-defined]
+        "status": dialect.say_state(job, running=job.is_running),
         "state": job.state,
         "isActive": job.is_active,
         "lastRunAt": last_run,
@@ -86,8 +91,8 @@ def describe_job(job: Job, request: Request | None = None) -> dict[str, Any]:
         "completedAt": _moment(job.completed_at),
         "errorMessage": job.schedule_error or job.error_message,
         "result": job.result,
-        "tags": sorted(tag.name for tag in job.tags.all()),
-        "dependsOn": [str(bond.depends_on.uuid) for bond in job.dependencies.all()],
+        "tags": sorted(job.tag_names),
+        "dependsOn": [str(UUID(key)) for key in job.awaited],
         "userId": None if job.user_id is None else str(job.user_id),
         "createdBy": job.created_by,
         "createdAt": _moment(job.created_at),
