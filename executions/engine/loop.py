@@ -376,11 +376,11 @@ class Engine:
                     self.runner.abandon(one, "shutdown")
             if left <= -2 * STOP_GRACE:
                 break
-            fault("release_before")
             self._guarded(self._drain_pass)
             self.bell.wait(0.1)
 
     def _drain_pass(self) -> float:
+        fault("release_before")
         with self.watchdog.limit(DATABASE_LIMIT):
             self._complete(clock.now())
             if self._renew.is_due():

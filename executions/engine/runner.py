@@ -302,7 +302,11 @@ class Runner:
     # the slots' side ------------------------------------------------------------------------------
 
     def _serve(self, active: Active) -> None:
-        outcome = self._attempt(active)
+        try:
+            outcome = self._attempt(active)
+        except BaseException as error:  # noqa: BLE001 - whatever went wrong here, the claim must not stay open
+            log.exception("an attempt failed outside of its handler")
+            outcome = Outcome(error=error, called=active.started is not None, duration_ms=_since(active))
         if active.started is not None:
             close_connection()
         self._end(active, outcome)

@@ -16,11 +16,11 @@ from tests.fault.processes import ROOT, environment
 class Operator:
     """Calls verbs in a process of its own; each answer is `["done", …]` or `["refused" or "failed", words]`."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, **extra: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.fault.operators"],
             cwd=ROOT,
-            env=environment(database_url),
+            env=environment(database_url, **extra),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -69,6 +69,8 @@ def _do(verb: str, name: str, *details: Any) -> Any:
     from jobs.audit import COMMAND_LINE
     from jobs.models import Job
 
+    if verb == "browse":
+        return _browse(name)
     if verb == "cancel_execution":
         operations.cancel_execution(Execution.objects.get(id=name), by=COMMAND_LINE)
         return None
@@ -85,6 +87,38 @@ def _do(verb: str, name: str, *details: Any) -> Any:
     else:
         getattr(operations, verb)(job, by=COMMAND_LINE)
     return None
+
+
+ROUTES = (
+    "/jobs", "/jobs/{job}", "/jobs/{job}/executions", "/jobs/{job}/versions", "/jobs/{job}/audit",
+    "/jobs/{job}/preview", "/executions", "/executions/{execution}", "/executions/{execution}/logs",
+)  # fmt: skip
+
+
+def _browse(name: str) -> list[list[Any]]:
+    """Ask as one user for everything of another user's job; each answer as [route, status, shows it]."""
+    from datetime import UTC, datetime
+
+    from accounts.access_tokens import issue_token
+    from accounts.models import User
+    from django.test import Client
+    from executions.models import Execution
+    from jobs.models import Job
+
+    owner, _ = User.objects.get_or_create(email="owner@example.org", defaults={"name": "owner"})
+    other, _ = User.objects.get_or_create(email="other@example.org", defaults={"name": "other"})
+    Job.objects.filter(name=name).update(user=owner)
+    job = Job.objects.get(name=name)
+    execution = Execution.objects.filter(job=job).first()
+    assert execution is not None
+    answers: list[list[Any]] = []
+    token = issue_token(other, now=datetime.now(UTC))
+    for route in ROUTES:
+        path = "/api/v1" + route.format(job=job.uuid, execution=execution.id)
+        answer = Client(headers={"authorization": f"Bearer {token}", "host": "localhost"}).get(path)
+        shown = str(job.uuid) in answer.content.decode() or str(execution.id) in answer.content.decode()
+        answers.append([route, answer.status_code, shown and answer.status_code < 400])
+    return answers
 
 
 if __name__ == "__main__":

@@ -17,4 +17,5 @@ class TargetConfig(AppConfig):
         from tests.fault import clocks, defects
 
         clocks.move_host(os.environ)
+        defects.answer_names(os.environ.get("FAULT_NAMES", ""))
         defects.seed(os.environ.get("FAULT_DEFECT", ""))
