@@ -111,12 +111,12 @@ class ActorSerializer(StrictSerializer):
     changed_by = TextField(max_length=255, **NULLABLE)
 
 
-class PauseSerializer(ActorSerializer):
+class PauseJobSerializer(ActorSerializer):
     reason = TextField(max_length=500, allow_blank=True, **NULLABLE)
     until = MomentField(**NULLABLE)
 
 
-class ResumeSerializer(ActorSerializer):
+class ResumeJobSerializer(ActorSerializer):
     catch_up = word(CatchUp, **OPTIONAL)
 
 

@@ -24,9 +24,9 @@ from jobs.api.requests import (
     BackfillSerializer,
     JobChangesSerializer,
     NewJobSerializer,
-    PauseSerializer,
+    PauseJobSerializer,
     RescheduleSerializer,
-    ResumeSerializer,
+    ResumeJobSerializer,
     RollbackSerializer,
     TriggerSerializer,
 )
@@ -110,24 +110,27 @@ class JobViewSet(OneJobViewSet):
         return self.answer_job(operations.delete(job, by=self.actor()))
 
     @extend_schema(
-        operation_id="jobs_pause", request=PauseSerializer, responses=JobSerializer, examples=examples.PAUSE
+        operation_id="jobs_pause",
+        request=PauseJobSerializer,
+        responses=JobSerializer,
+        examples=examples.PAUSE,
     )
     def pause(self, request: Request, **address: Any) -> Response:
         """active → paused, with a reason and perhaps an end. 409 from any other state."""
-        job, body = self.get_object(), self.read_body(PauseSerializer)
+        job, body = self.get_object(), self.read_body(PauseJobSerializer)
         actor = self.actor(body)
         operations.pause(job, by=actor, reason=body.get("reason") or "", until=body.get("until"))
         return self.answer_job(job)
 
     @extend_schema(
         operation_id="jobs_resume",
-        request=ResumeSerializer,
+        request=ResumeJobSerializer,
         responses=JobSerializer,
         examples=examples.RESUME,
     )
     def resume(self, request: Request, **address: Any) -> Response:
         """paused, inactive, cancelled → active; `catchUp` says what becomes of the time off."""
-        job, body = self.get_object(), self.read_body(ResumeSerializer)
+        job, body = self.get_object(), self.read_body(ResumeJobSerializer)
         operations.resume(job, by=self.actor(body), catch_up=body.get("catch_up", "none"))
         return self.answer_job(job)
 
