@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from executions import retention, statistics
-from executions import deadman
+from executions import deadman, retention, statistics
 from executions.engine.duty import duty
 from executions.models import BulkRequeue, RequeueState
 from executions.operations import resume, resume_queue
