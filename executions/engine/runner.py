@@ -304,7 +304,7 @@ class Runner:
     def _serve(self, active: Active) -> None:
         try:
             outcome = self._attempt(active)
-        except BaseException as error:  # noqa: BLE001 - whatever went wrong here, the claim must not stay open
+        except BaseException as error:  # whatever went wrong here, the claim must not stay open
             log.exception("an attempt failed outside of its handler")
             outcome = Outcome(error=error, called=active.started is not None, duration_ms=_since(active))
         if active.started is not None:
@@ -413,7 +413,7 @@ def call(active: Active) -> Outcome:
     try:
         result = _call(active)
         result = Result() if result is None else result
-    except BaseException as raised:  # noqa: BLE001 - the one place where any error ends
+    except BaseException as raised:  # the one place where any error ends
         error = raised
     stop = active.stop
     asked = stop.noticed or (stop.cause == "lost") or isinstance(error, Stopped)
