@@ -17,6 +17,18 @@ from jobs import registry
 from jobs.models import Job, JobTag, Queue
 
 ALL_QUEUES = "*"
+# The columns that `watch` reads.
+WATCHED = (
+    "id",
+    "uuid",
+    "name",
+    "state",
+    "created_at",
+    "jitter_seconds",
+    "queue",
+    "handler",
+    "api_endpoint",
+)
 
 # What can make the end of a successful run worth a look, by the stored conditions.
 CARES_FOR_SUCCESS = (
@@ -37,6 +49,16 @@ class Listener:
     alert: Alert
     conditions: Conditions
 
+    def cares_for(self, status: str) -> bool:
+        """Whether the end of an execution with this status can be worth telling."""
+        asked = self.conditions
+        if status == "SKIPPED":
+            return asked.on_missed
+        spans = asked.on_late is not None or asked.on_long_running is not None
+        if status == "SUCCESS":
+            return asked.on_success or asked.on_recovery or spans
+        return asked.on_failure or asked.on_dead_letter or spans
+
 
 @dataclass(frozen=True, kw_only=True)
 class Audience:
@@ -44,6 +66,10 @@ class Audience:
 
     jobs: Mapping[int, Watched] = field(default_factory=dict)
     listeners: Mapping[int, list[Listener]] = field(default_factory=dict)
+
+    def cares_for(self, job_id: int, status: str) -> bool:
+        """Whether anybody may want to hear that an execution of this job ended so."""
+        return any(listener.cares_for(status) for listener in self.listeners.get(job_id, ()))
 
 
 def listening(job: str = "job", care: Q | None = None) -> Exists:
@@ -61,12 +87,17 @@ def listening(job: str = "job", care: Q | None = None) -> Exists:
 
 
 def gather(job_ids: Collection[int]) -> Audience:
-    """The audience of these jobs, in a handful of queries however many they are."""
-    rows = list(Job.objects.filter(id__in=job_ids))
-    paused = set(Queue.objects.filter(paused=True).values_list("name", flat=True)) if rows else set()
-    listeners: dict[int, list[Listener]] = {job.id: [] for job in rows}
-    for job_id, alert in _find_pairs(rows):
-        listeners[job_id].append(Listener(alert=alert, conditions=read_conditions(alert.conditions)))
+    """The audience of these jobs, in a handful of queries; jobs that nobody listens to are left out."""
+    owners = dict(Job.objects.filter(id__in=job_ids).values_list("id", "user_id"))
+    listeners: dict[int, list[Listener]] = {}
+    read: dict[UUID, Listener] = {}
+    for job_id, alert in _find_pairs(owners):
+        listener = read.setdefault(
+            alert.id, Listener(alert=alert, conditions=read_conditions(alert.conditions))
+        )
+        listeners.setdefault(job_id, []).append(listener)
+    rows = Job.objects.filter(id__in=listeners).only(*WATCHED) if listeners else []
+    paused = set(Queue.objects.filter(paused=True).values_list("name", flat=True)) if listeners else set()
     return Audience(jobs={job.id: watch(job, paused) for job in rows}, listeners=listeners)
 
 
@@ -84,24 +115,18 @@ def watch(job: Job, paused_queues: Collection[str] = ()) -> Watched:
     )
 
 
-def _find_pairs(jobs: list[Job]) -> list[tuple[int, Alert]]:
-    """(job, alert) for everything that listens, each alert once per job."""
+def _find_pairs(owners: Mapping[int, UUID | None]) -> list[tuple[int, Alert]]:
+    """(job, alert) for everything that listens, each alert once per job. `owners` are those of the jobs."""
     enabled: QuerySet[Any] = Alert.objects.filter(enabled=True).order_by("created_at", "id")
-    ids = [job.id for job in jobs]
-    pairs = [(alert.job_id, alert) for alert in enabled.filter(job_id__in=ids)]
-    tagged = enabled.filter(tag__job_tags__job_id__in=ids).annotate(tagged_job=F("tag__job_tags__job_id"))
+    pairs = [(alert.job_id, alert) for alert in enabled.filter(job_id__in=owners)]
+    tagged = enabled.filter(tag__job_tags__job_id__in=owners).annotate(tagged_job=F("tag__job_tags__job_id"))
     pairs += [(alert.tagged_job, alert) for alert in tagged]
-    owned = _by_owner(jobs)
+    owned: dict[UUID | None, list[int]] = {}
+    for job_id, owner in owners.items():
+        owned.setdefault(owner, []).append(job_id)
     of_owners = Q(user_id__in=[owner for owner in owned if owner is not None])
     if None in owned:
         of_owners |= Q(user__isnull=True)
     for alert in enabled.filter(of_owners, job__isnull=True, tag__isnull=True):
         pairs += [(job_id, alert) for job_id in owned.get(alert.user_id, [])]
     return pairs
-
-
-def _by_owner(jobs: list[Job]) -> dict[UUID | None, list[int]]:
-    owned: dict[UUID | None, list[int]] = {}
-    for job in jobs:
-        owned.setdefault(job.user_id, []).append(job.id)
-    return owned

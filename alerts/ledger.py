@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from alerts.audience import (
     CARES_FOR_SUCCESS,
     listening,
 )
-from alerts.models import Cursor
+from alerts.models import Alert, Cursor
 from alerts.rules import MISSED_REASONS, Occurrence
 from executions.models import Execution, Status, Trigger
 from jobs.models import Job, JobState
@@ -34,22 +34,52 @@ class Ending:
     previous: str | None
 
 
-def ended_after(cursor: Cursor, until: datetime, *, limit: int) -> list[Ending]:
-    """The endings behind the cursor and not after `until` that an alert listens to, oldest first."""
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What is cheap to know of an ending: enough to see whether anybody cares."""
+
+    id: UUID
+    job_id: int
+    status: str
+
+
+def find_window(cursor: Cursor, until: datetime, *, size: int) -> datetime:
+    """The moment up to which about `size` executions ended behind the cursor, at most `until`."""
+    behind = Execution.objects.filter(completed_at__gt=cursor.moment, completed_at__lt=until)
+    ends = behind.order_by("completed_at").values_list("completed_at", flat=True)[size : size + 1]
+    return next(iter(ends), None) or until
+
+
+def ended_after(cursor: Cursor, until: datetime) -> list[Ended]:
+    """What ended behind the cursor and not after `until`, oldest first, as far as any alert might care."""
     behind = Q(completed_at__gt=cursor.moment)
     if cursor.execution_id is not None:
         behind |= Q(completed_at=cursor.moment, id__gt=cursor.execution_id)
-    cared_for = (
-        Q(status=Status.FAILED) & Q(listening())
-        | Q(status=Status.SUCCESS) & Q(listening(care=CARES_FOR_SUCCESS))
-        | Q(status=Status.SKIPPED, reason__in=MISSED_REASONS) & Q(listening(care=CARES_FOR_MISSED))
-    )
+    enabled = Alert.objects.filter(enabled=True)
+    wanted = Q(status=Status.FAILED)
+    if enabled.filter(CARES_FOR_SUCCESS).exists():
+        wanted |= Q(status=Status.SUCCESS)
+    if enabled.filter(CARES_FOR_MISSED).exists():
+        wanted |= Q(status=Status.SKIPPED, reason__in=MISSED_REASONS)
+    rows = Execution.objects.filter(
+        behind, wanted, completed_at__gte=cursor.moment, completed_at__lte=until
+    ).order_by("completed_at", "id")
+    return [
+        Ended(id=key, job_id=job, status=status)
+        for key, job, status in rows.values_list("id", "job_id", "status")
+    ]
+
+
+def read_endings(ids: Collection[UUID]) -> list[Ending]:
+    """These endings with all that the rules ask of them, oldest first."""
     rows = (
-        Execution.objects.filter(behind, cared_for, completed_at__gte=cursor.moment, completed_at__lte=until)
+        Execution.objects.filter(id__in=ids)
         .annotate(previous=Subquery(_endings_before(OuterRef).values("status")[:1]))
-        .order_by("completed_at", "id")[:limit]
+        .order_by("completed_at", "id")
     )
-    return [Ending(occurrence=read(row), previous=row.previous) for row in rows]
+    return [
+        Ending(occurrence=_occurrence(row), previous=row[-1]) for row in rows.values_list(*_READ, "previous")
+    ]
 
 
 def _endings_before(reference: Any, row: Occurrence | None = None) -> QuerySet[Any]:
@@ -74,19 +104,35 @@ def count_failures_before(ending: Ending, limit: int) -> int:
     return next((place for place, state in enumerate(states) if state != Status.FAILED), len(states))
 
 
-def read(row: Execution) -> Occurrence:
-    """The row as the rules see it."""
-    spent = row.execution_duration_ms
+_READ = (
+    "id",
+    "job_id",
+    "status",
+    "scheduled_at",
+    "trigger",
+    "reason",
+    "started_at",
+    "executed_at",
+    "completed_at",
+    "execution_duration_ms",
+)
+
+
+def _occurrence(row: Sequence[Any]) -> Occurrence:
+    """The columns of `_READ` as the rules see them."""
+    key, job_id, status, scheduled_at, trigger, reason, started_at, executed_at, completed_at, spent = row[
+        :10
+    ]
     return Occurrence(
-        id=row.id,
-        job_id=row.job_id,
-        status=row.status,
-        scheduled_at=row.scheduled_at,
-        trigger=row.trigger,
-        reason=row.reason,
-        started_at=row.started_at,
-        executed_at=row.executed_at,
-        completed_at=row.completed_at,
+        id=key,
+        job_id=job_id,
+        status=status,
+        scheduled_at=scheduled_at,
+        trigger=trigger,
+        reason=reason,
+        started_at=started_at,
+        executed_at=executed_at,
+        completed_at=completed_at,
         duration=None if spent is None else timedelta(milliseconds=spent),
     )
 
@@ -121,8 +167,8 @@ def running(*, limit: int) -> list[Occurrence]:
     return _read_all(rows.order_by("executed_at", "id")[:limit])
 
 
-def _read_all(rows: Iterable[Execution]) -> list[Occurrence]:
-    return [read(row) for row in rows]
+def _read_all(rows: QuerySet[Any]) -> list[Occurrence]:
+    return [_occurrence(row) for row in rows.values_list(*_READ)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,16 @@ from uuid import UUID, uuid4
 from django.db.models import Max, Min
 
 from alerts import ledger, rules
-from alerts.audience import Audience, Listener, gather
+from alerts.audience import (
+    CARES_FOR_LATE,
+    CARES_FOR_LONG,
+    CARES_FOR_MISSED,
+    Audience,
+    Listener,
+    gather,
+)
 from alerts.models import Alert, Cursor, Delivery, DeliveryStatus
-from alerts.rules import EPISODIC, Happening
+from alerts.rules import EPISODIC, Happening, Occurrence
 from executions.engine import clock
 from executions.rows import Rows, fetch, moment, read_uuid
 
@@ -33,7 +40,8 @@ SWEEP = "sweep"
 # Every transaction that ends an execution is over by then: statements are cut after 5 s, idle
 # transactions after 10 s, and SQLite waits 20 s for the lock.
 SETTLED = timedelta(seconds=60)
-BATCH = 500
+BATCH = 2000
+CHUNK = 250
 HEADS = 500
 BUDGET = 0.5  # seconds of one step
 # How old a cursor may become while nothing is found, before it is moved all the same.
@@ -71,11 +79,12 @@ def pick_endings(name: str, now: datetime) -> int:
     ends_at = clock.monotonic() + BUDGET
     written, more = 0, cursor.moment <= until
     while more and clock.monotonic() < ends_at:
-        endings = ledger.ended_after(cursor, until, limit=BATCH)
-        picked, judged = _judge_endings(endings, ends_at)
-        written += write(picked)
-        more = len(endings) == BATCH
-        _move(cursor, endings[:judged], until, whole=judged == len(endings) and not more)
+        window = ledger.find_window(cursor, until, size=BATCH)
+        ended = ledger.ended_after(cursor, window)
+        fresh, stopped_at = _tell_endings(ended, ends_at)
+        written += fresh
+        more = window < until and stopped_at is None
+        _move(cursor, stopped_at, window, idle=not ended and not more)
     return written
 
 
@@ -88,33 +97,29 @@ def _open_cursor(name: str, born: datetime) -> Cursor:
     return cursor
 
 
-def _move(cursor: Cursor, seen: list[ledger.Ending], until: datetime, *, whole: bool) -> None:
-    if whole:
-        if not seen and until - cursor.moment < IDLE:
-            return
-        cursor.moment, cursor.execution_id = until, None
-    elif seen:
-        last = seen[-1].occurrence
-        assert last.completed_at is not None
-        cursor.moment, cursor.execution_id = last.completed_at, last.id
+def _move(cursor: Cursor, stopped_at: Occurrence | None, window: datetime, *, idle: bool) -> None:
+    """To the end of what was looked at; while nothing happens, only now and then."""
+    if idle and window - cursor.moment < IDLE:
+        return
+    cursor.moment, cursor.execution_id = window, None
+    if stopped_at is not None:
+        assert stopped_at.completed_at is not None
+        cursor.moment, cursor.execution_id = stopped_at.completed_at, stopped_at.id
     cursor.save(update_fields=["moment", "execution_id"])
 
 
-def _judge_endings(endings: list[ledger.Ending], ends_at: float) -> tuple[list[Finding], int]:
-    """What is new of these endings, and how many of them the time was enough for (one at least)."""
-    audience = gather({ending.occurrence.job_id for ending in endings})
-    episodes = Episodes()
-    found: list[Finding] = []
-    judged = 0
-    candidates = [list(_candidates(ending, audience)) for ending in endings]
-    episodes.read(finding for group in candidates for finding in group)
-    for group in candidates:
-        if clock.monotonic() > ends_at and judged:
-            break
-        found += [finding for finding in group if not episodes.is_told(finding)]
-        judged += 1
-    episodes.save()
-    return found, judged
+def _tell_endings(ended: list[ledger.Ended], ends_at: float) -> tuple[int, Occurrence | None]:
+    """Write down what is new of these endings; where the time was over, the last one judged comes back."""
+    audience = gather({one.job_id for one in ended})
+    heard = [one.id for one in ended if audience.cares_for(one.job_id, one.status)]
+    written = 0
+    for start in range(0, len(heard), CHUNK):
+        endings = ledger.read_endings(heard[start : start + CHUNK])
+        candidates = (finding for ending in endings for finding in _candidates(ending, audience))
+        written += write(_leave_out_told(candidates))
+        if clock.monotonic() > ends_at and start + CHUNK < len(heard):
+            return written, endings[-1].occurrence
+    return written, None
 
 
 def _candidates(ending: ledger.Ending, audience: Audience) -> Iterable[Finding]:
@@ -140,6 +145,8 @@ def _candidates(ending: ledger.Ending, audience: Audience) -> Iterable[Finding]:
 
 def pick_unfinished(now: datetime) -> int:
     """Tell of what is late, runs long or was never planned; answers how many deliveries were written."""
+    if not Alert.objects.filter(CARES_FOR_LATE | CARES_FOR_LONG | CARES_FOR_MISSED, enabled=True).exists():
+        return 0
     waiting = ledger.waiting_longest(now, limit=HEADS)
     running = ledger.running(limit=HEADS)
     unplanned = ledger.unplanned(now, limit=HEADS)
@@ -168,16 +175,12 @@ def _found(listener: Listener, happening: Happening | None) -> list[Finding]:
     return [] if happening is None else [Finding(alert=listener.alert, happening=happening)]
 
 
-def _leave_out_told(found: list[Finding]) -> list[Finding]:
+def _leave_out_told(findings: Iterable[Finding]) -> list[Finding]:
+    """Those whose episode was not told yet, one of each episode, in their order."""
+    candidates = list(findings)
     episodes = Episodes()
-    episodes.read(found)
-    ends_at = clock.monotonic() + BUDGET
-    fresh = []
-    for finding in found:
-        if clock.monotonic() > ends_at:
-            break  # the rest is still there at the next look
-        if not episodes.is_told(finding):
-            fresh.append(finding)
+    episodes.read(candidates)
+    fresh = [finding for finding in candidates if not episodes.is_told(finding)]
     episodes.save()
     return fresh
 
@@ -214,14 +217,14 @@ class Episodes:
         )
         first = min(one.happening.moment for one in episodic)
         before = of_groups.filter(happened_at__lt=first)
-        for group in before.values("alert_id", "job_id", "event").annotate(last=Max("happened_at")):
-            row = of_groups.filter(
-                alert_id=group["alert_id"],
-                job_id=group["job_id"],
-                event=group["event"],
-                happened_at=group["last"],
-            )
-            self._remember(row[:1])
+        lasts = {
+            (group["alert_id"], group["job_id"], group["event"]): group["last"]
+            for group in before.values("alert_id", "job_id", "event").annotate(last=Max("happened_at"))
+        }
+        known = of_groups.filter(happened_at__in=set(lasts.values())) if lasts else of_groups.none()
+        self._remember(
+            row for row in known if lasts.get((row.alert_id, row.job_id, row.event)) == row.happened_at
+        )
         self._remember(of_groups.filter(happened_at__gte=first))
 
     def _remember(self, rows: Iterable[Any]) -> None:

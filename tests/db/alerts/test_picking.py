@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from alerts import picking
 from alerts.models import Cursor, Delivery
+from executions.engine import clock
 from jobs.models import Queue
 from tests.db.accounts.people import make_user
 from tests.db.alerts.world import BORN, end, look, make_alert, pick, second, skip, tag
@@ -208,16 +210,18 @@ def test_endings_of_the_same_instant_are_all_found_however_small_the_batch(
 
 
 def test_a_step_that_runs_out_of_time_goes_on_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picking, "BATCH", 2)
-    monkeypatch.setattr(picking, "BUDGET", -1)
+    """The clock jumps past the budget at every look at it, so each step does one chunk and stops."""
+    ticks = itertools.count(step=10)
+    monkeypatch.setattr(clock, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(picking, "BUDGET", 15)
+    monkeypatch.setattr(picking, "CHUNK", 2)
     make_alert(conditions={"onSuccess": True})
     job = make_job(name="report")
-    for at in range(3):
-        end(job, "SUCCESS", at)
-    assert pick(9) == []
+    for number in range(5):
+        end(job, "SUCCESS", 1, scheduled_at=second(-number))
 
-    monkeypatch.setattr(picking, "BUDGET", 5)
-    assert len(pick(9)) == 3
+    assert [len(pick(9)) for _ in range(4)] == [2, 2, 1, 0]
+    assert Cursor.objects.get().moment == second(9)
 
 
 def test_what_ended_before_the_alert_was_made_is_not_told() -> None:
@@ -251,6 +255,14 @@ def test_without_an_alert_a_look_is_one_cheap_question() -> None:
 
     assert len(asked) <= 2
     assert not any("job_executions" in query["sql"] for query in asked.captured_queries)
+
+
+def test_without_an_alert_for_it_what_has_not_ended_is_not_looked_at() -> None:
+    make_alert()
+    with CaptureQueriesContext(connection) as asked:
+        assert picking.pick_unfinished(second(2)) == 0
+
+    assert len(asked) == 1
 
 
 def test_a_look_asks_as_many_questions_for_fifty_successes_as_for_one() -> None:
