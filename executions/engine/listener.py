@@ -15,7 +15,8 @@ from executions.wake import CHANNEL
 
 log = logging.getLogger("scheduler.listener")
 
-PROBE_EVERY = 20.0  # seconds without a ring after which the connection is tried
+STEP = 1.0  # seconds between looks whether to end
+PROBE_AFTER = 20  # steps without a ring after which the connection is tried
 RECONNECT_AFTER = 2.0
 
 
@@ -33,8 +34,10 @@ class Listener:
             self._thread.start()
 
     def stop(self) -> None:
-        """End soon; the thread is a daemon and holds nobody up."""
+        """End, and give the connection back within STEP."""
         self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(2 * STEP)
 
     def _serve(self) -> None:
         while not self._stopped.is_set():
@@ -48,12 +51,14 @@ class Listener:
     def _listen(self) -> None:
         with psycopg.connect(**_parameters(), autocommit=True) as own:
             own.execute(f"LISTEN {CHANNEL}")
+            quiet = 0
             while not self._stopped.is_set():
-                heard = False
-                for _ in own.notifies(timeout=PROBE_EVERY, stop_after=1):
-                    heard = True
+                quiet += 1
+                for _ in own.notifies(timeout=STEP, stop_after=1):
+                    quiet = 0
                     self._ring()
-                if not heard:
+                if quiet >= PROBE_AFTER:
+                    quiet = 0
                     own.execute("SELECT 1")
 
 

@@ -71,6 +71,7 @@ class Engine:
 
     def run(self) -> None:
         """Go round until told to stop, then drain: finish what runs, give the rest back."""
+        self.listener.start()
         self._begin()
         while not self._stopping:
             self.bell.wait(self._guarded(self._pass))
@@ -121,7 +122,6 @@ class Engine:
 
     def _begin(self) -> None:
         self.watchdog.start()
-        self.listener.start()
         while not self._stopping:
             if self._guarded(self._register) == 0.0:
                 break
