@@ -6,8 +6,10 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import Any
 
+import django
 from django.conf import settings
 
 from executions import egress
@@ -111,6 +113,16 @@ def command(run: Run) -> Result:
 def management_command(run: Run) -> Result:
     """Runs one of the Django commands that this installation allows jobs to run."""
     return run_management_command(run, run.params)
+
+
+if find_spec("django.tasks" if django.VERSION >= (6, 0) else "django_tasks"):
+    from executions.tasks_backend import HANDLER as TASK
+    from executions.tasks_backend import run_task
+
+    @handler(TASK, staff_only=True)
+    def django_task(run: Run) -> Result:
+        """Calls the Django task that `task` names, with `args` and `kwargs`."""
+        return run_task(run)
 
 
 def build_request(run: Run, *, now: int) -> Request:

@@ -16,10 +16,10 @@ from executions.operations.refusal import Invalid, Refused
 from executions.operations.switches import deactivate, pause, resume
 from jobs import audit, documents, manifest
 from jobs.audit import Actor
+from jobs.definitions.terms import UNIQUE_NAMES
 from jobs.manifest import Entry, FileProblem, ManifestError
 from jobs.models import AuditAction, Dependency, Job, JobState, Origin
 
-NAMED = (Origin.SQL, Origin.SEED, Origin.FILE)
 STATES = {"ACTIVE": JobState.ACTIVE, "PAUSED": JobState.PAUSED, "INACTIVE": JobState.INACTIVE}
 ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.DELETED)
 
@@ -110,7 +110,7 @@ def _choose(step: Step, same_name: list[Job], adopt: bool, warnings: list[str]) 
             raise ValueError(f"{len(others)} jobs have this name, so none can be taken over")
         step.job, step.adopted = others[0], others[0].origin
         return
-    if any(job.origin in NAMED for job in others):
+    if any(job.origin in UNIQUE_NAMES for job in others):
         raise ValueError(f"a job of this name was made elsewhere ({others[0].origin}); --adopt takes it over")
     warnings.append(
         f"{step.entry.name}: a job of this name was made by {others[0].origin} and stays beside it"
