@@ -83,6 +83,8 @@ CELERY_BROKER_URL = env.url("CELERY_BROKER_URL", ("amqp", "amqps", "redis", "red
 if ENGINE == "celery" and not CELERY_BROKER_URL:
     env.refuse("CELERY_BROKER_URL", "is required when ENGINE is celery")
 HEARTBEAT_URL = env.url("HEARTBEAT_URL", ("http", "https"))
+# For code that uses django.tasks (or the package django-tasks): any queue, run by our engine.
+TASKS = {"default": {"BACKEND": "executions.tasks_backend.SchedulerBackend", "QUEUES": []}}
 
 # What is kept, and where --------------------------------------------------------------------------
 LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("error", "warn", "info", "debug", "verbose"))
