@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.db import models
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +17,7 @@ from django.urls import reverse
 from accounts.api_keys import create_key
 from accounts.models import ApiToken, User
 from jobs import audit
+from web.admin.fields import MomentField
 
 
 class NewUserForm(AdminUserCreationForm[User]):
@@ -97,6 +99,7 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
     search_fields = ["name", "user__email"]
     ordering = ["-created_at"]
     fields = ["name", "expires_at"]
+    formfield_overrides = {models.DateTimeField: {"form_class": MomentField}}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         return super().get_queryset(request).defer("token_hash")

@@ -66,7 +66,10 @@ def _urls() -> dict[str, str]:
 
 def _say(picture: health.Picture) -> str:
     if picture.status == health.ACTIVE:
-        return "Everything that is due is being worked on."
+        if not picture.queued:
+            return "Everything that is due has started."
+        waits = "1 due run waits" if picture.queued == 1 else f"{shown.number(picture.queued)} due runs wait"
+        return f"The scheduler is at work; {waits}, and the list below says for what."
     if picture.status == health.STALLED:
         waits = shown.spell_span(picture.lag)
         return f"Work has waited {waits} though a slot is free: look at the processes and at the log."

@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Upper
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -28,6 +29,7 @@ from jobs.audit import actor_of
 from jobs.models import Job, JobState, ScheduleType
 from web.admin import shown
 from web.admin.drawings import Bar, draw_sparkline
+from web.admin.fields import MomentField
 from web.admin.lists import ListAdmin, RowList
 from web.admin.verbs import Verb, VerbsMixin, explain
 from web.errors import Refusal
@@ -54,7 +56,7 @@ class JobAdmin(VerbsMixin, ListAdmin):
 
     form = JobForm
     verbs = verbs.VERBS
-    list_display = ["job", "condition", "schedule", "next_run", "last_outcome", "success", "trend", "tools"]
+    list_display = ["job", "condition", "schedule", "next_run", "last_outcome", "trend", "tools"]
     list_display_links = None
     list_filter = [
         filters.StateFilter,
@@ -70,7 +72,7 @@ class JobAdmin(VerbsMixin, ListAdmin):
     search_help_text = "Part of a name or description, an id or a number"
     ordering = ["name", "id"]
     radio_fields = {"execution_type": admin.HORIZONTAL}
-    delete_confirmation_template = "web/admin/confirm.html"
+    formfield_overrides = {models.DateTimeField: {"form_class": MomentField}}
 
     class Media:
         js = ["web/admin/job_form.js"]
@@ -160,15 +162,6 @@ class JobAdmin(VerbsMixin, ListAdmin):
             in_a_row,
         )
 
-    @admin.display(description="success")
-    def success(self, job: Any) -> SafeString | str:
-        ended = len(job.runs.ended)
-        if not ended:
-            return shown.NOTHING
-        return format_html(
-            '{} %<br><small class="quiet">of last {}</small>', round(100 * job.runs.successes / ended), ended
-        )
-
     @admin.display(description="last 20 runs")
     def trend(self, job: Any) -> SafeString:
         bars = [
@@ -181,12 +174,15 @@ class JobAdmin(VerbsMixin, ListAdmin):
             )
             for run in reversed(job.runs.runs)
         ]
+        if not bars:
+            return draw_sparkline([])
         address = reverse("admin:jobs_job_timeline", args=(job.pk,))
-        return (
-            shown.link(address, draw_sparkline(bars), **{"class": "quiet-link"})
-            if bars
-            else draw_sparkline([])
-        )
+        drawn = shown.link(address, draw_sparkline(bars), **{"class": "quiet-link"})
+        ended = len(job.runs.ended)
+        if not ended:
+            return drawn
+        rate = round(100 * job.runs.successes / ended)
+        return format_html('{}<br><small class="quiet">{} % of {} succeeded</small>', drawn, rate, ended)
 
     @admin.display(description="")
     def tools(self, job: Any) -> SafeString | str:

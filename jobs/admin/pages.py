@@ -23,7 +23,7 @@ from web.redaction import masked
 
 PAGE = 30
 SHOWN_RUNS = 40
-WIDTH = 600
+WIDTH = 520
 
 _SECTIONS: tuple[tuple[str | None, str, tuple[str, ...]], ...] = (
     (None, "", ("name", "description", "tags")),

@@ -26,11 +26,10 @@ def draw_sparkline(bars: Sequence[Bar], *, slots: int = 20) -> SafeString:
     if not bars:
         return format_html('<span class="quiet">{}</span>', "no runs yet")
     top = max((math.log1p(bar.value) for bar in bars if bar.value), default=1.0) or 1.0
-    first = (slots - len(bars)) * (BAR + GAP)
     parts = format_html_join(
         "",
         "{}",
-        ((_draw_bar(first + place * (BAR + GAP), bar, top),) for place, bar in enumerate(bars)),
+        ((_draw_bar(place * (BAR + GAP), bar, top),) for place, bar in enumerate(bars)),
     )
     counts: dict[str, int] = {}
     for bar in bars:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib.admin.widgets import AdminSplitDateTime
 
 from web.admin import shown
 from web.errors import Invalid
@@ -45,11 +46,18 @@ class ObjectField(forms.CharField):
             return True
 
 
+class MomentWidget(AdminSplitDateTime):
+    """Day and time beside each other, each with its name for those who hear the page."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__(attrs)
+        for widget, name in zip(self.widgets, ("Date, UTC", "Time, UTC"), strict=True):
+            widget.attrs["aria-label"] = name
+
+
 class MomentField(forms.SplitDateTimeField):
     """A day and a time, in UTC."""
 
     def __init__(self, **options: Any) -> None:
-        from django.contrib.admin.widgets import AdminSplitDateTime
-
         options.setdefault("required", False)
-        super().__init__(widget=AdminSplitDateTime(), **options)
+        super().__init__(**{"widget": MomentWidget} | options)

@@ -30,6 +30,10 @@ class CappedPaginator(Paginator[Any]):
 class RowList(ChangeList):
     """A page of rows; each knows its request, and `prepare` adds what the whole page needs at once."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.title = str(self.opts.verbose_name_plural).capitalize()
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
@@ -47,6 +51,7 @@ class ListAdmin(admin.ModelAdmin[Any]):
 
     paginator = CappedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each would count the table
     list_per_page = 50
     list_max_show_all = 50
     actions_on_top = True
