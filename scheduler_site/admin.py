@@ -89,9 +89,7 @@ class SchedulerAdminSite(admin.AdminSite):
         now = clock.now()
         live = render_to_string("admin/dashboard_live.html", {"live": dashboard.read_live(now)})
         heat = render_to_string("admin/dashboard_heat.html", {"heat": dashboard.read_heat(now)})
-        answer = JsonResponse({"live": live, "heat": heat, "chart": dashboard.read_chart(now)})
-        answer["Cache-Control"] = "no-store"
-        return answer
+        return JsonResponse({"live": live, "heat": heat, "chart": dashboard.read_chart(now)})
 
     def admin_view(
         self, view: Callable[..., HttpResponseBase], cacheable: bool = False

@@ -48,11 +48,11 @@ def browse(user: User) -> Client:
     return client
 
 
-def make_admin_job(name: str = "nightly", *, by: User | None = None, **fields: Any) -> Job:
+def make_admin_job(name: str = "nightly", *, by: User | None = None, tags: Any = (), **fields: Any) -> Job:
     """A job made by the verb, as the form makes it."""
     columns = {"cron_expression": "0 3 * * *", "origin": "admin", "headers": {}, "payload": {}, **fields}
     actor = actor_of(by or User.objects.first() or staff())
-    return operations.create(Job(name=name, **columns), by=actor, tags=fields.pop("tags", ()))
+    return operations.create(Job(name=name, **columns), by=actor, tags=tags)
 
 
 def make_run(
