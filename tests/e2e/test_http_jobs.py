@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,12 +11,11 @@ import pytest
 
 from executions import egress, lifecycle
 from executions.engine import clock
-from executions.engine.config import read_config
-from executions.engine.loop import Engine
 from executions.http.signature import verify
 from executions.models import Attempt, DeadLetter, Execution, ExecutionLog
 from jobs.models import Job
 from jobs.secrets import seal
+from tests.e2e.engines import running, wait_for
 from tests.e2e.http_targets import HttpTarget
 from tests.factories import make_execution, make_job, run_due
 
@@ -307,19 +305,15 @@ def test_a_full_host_costs_the_waiting_call_neither_a_retry_nor_its_one_attempt(
     jobs = [make_job(api_endpoint=target.url("/wait"), execution_type="ATMOST_ONCE") for _ in range(2)]
     for job in jobs:
         make_execution(job)
-    engine = Engine(read_config(concurrency=4))
-    thread = threading.Thread(target=engine.run, daemon=True)
-    thread.start()
-    try:
-        assert target.waiting.acquire(timeout=20)
-        assert wait_for(lambda: Attempt.objects.filter(failure_reason="released").exists())
-        assert len(target.requests) == 1
-        target.release()
-        assert wait_for(lambda: Execution.objects.filter(status="SUCCESS").count() == 2)
-    finally:
-        target.release()
-        engine.stop()
-        thread.join(30)
+    with running(concurrency=4):
+        try:
+            assert target.waiting.acquire(timeout=20)
+            assert wait_for(lambda: Attempt.objects.filter(failure_reason="released").exists())
+            assert len(target.requests) == 1
+            target.release()
+            assert wait_for(lambda: Execution.objects.filter(status="SUCCESS").count() == 2)
+        finally:
+            target.release()
 
     assert set(Execution.objects.values_list("retry_count", flat=True)) == {0}
     assert len(target.requests) == 2
@@ -328,24 +322,10 @@ def test_a_full_host_costs_the_waiting_call_neither_a_retry_nor_its_one_attempt(
 
 def test_a_call_that_is_cancelled_ends_soon(target: HttpTarget) -> None:
     execution = make_execution(make_job(api_endpoint=target.url("/wait")))
-    engine = Engine(read_config(concurrency=2))
-    thread = threading.Thread(target=engine.run, daemon=True)
-    thread.start()
-    try:
-        assert target.waiting.acquire(timeout=20)
-        lifecycle.ask_to_stop([execution.id], reason="operator")
-        assert wait_for(lambda: Execution.objects.get().status == "CANCELLED")
-    finally:
-        target.release()
-        engine.stop()
-        thread.join(30)
-
-
-def wait_for(condition: Any, seconds: float = 20.0) -> bool:
-    """Ask until it is so; the pause between two questions decides nothing."""
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if condition():
-            return True
-        pause.wait(0.02)
-    return False
+    with running(concurrency=2):
+        try:
+            assert target.waiting.acquire(timeout=20)
+            lifecycle.ask_to_stop([execution.id], reason="operator")
+            assert wait_for(lambda: Execution.objects.get().status == "CANCELLED")
+        finally:
+            target.release()

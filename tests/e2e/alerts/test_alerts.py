@@ -12,14 +12,13 @@ import pytest
 
 from alerts.models import Delivery
 from executions.engine import clock
-from executions.engine.config import read_config
-from executions.engine.loop import Engine
 from executions.http.signature import verify
 from executions.models import Execution
 from jobs.contract import Result, Run
 from jobs.models import Job
 from tests.db.alerts.world import make_alert
 from tests.e2e.alerts.listeners import Hook, hook, mail_server
+from tests.e2e.engines import running, wait_for
 from tests.factories import handling, make_execution, make_job, run_due
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -268,27 +267,18 @@ def test_a_dead_endpoint_delays_no_job(receiver: Hook, work: list[str]) -> None:
     work += ["fail", *["ok"] * 20]
     job = make_job(handler="work", max_concurrent_executions=5)
     make_execution(job, trigger="manual", scheduled_at=clock.now())
-    engine = Engine(read_config(concurrency=4))
-    thread = threading.Thread(target=engine.run, daemon=True)
-    thread.start()
     try:
-        assert receiver.arrived.wait(20), "the alert was not sent"
-        for _ in range(20):
-            make_execution(job, trigger="manual", scheduled_at=clock.now())
-        engine.bell.ring()
-        done = threading.Event()
-        for _ in range(2000):
-            if Execution.objects.filter(status="SUCCESS").count() == 20:
-                break
-            done.wait(0.01)
-        assert Execution.objects.filter(status="SUCCESS").count() == 20
-        assert Delivery.objects.get().status == "PENDING"
-        assert receiver.posts == []
+        with running(concurrency=4) as engine:
+            assert receiver.arrived.wait(20), "the alert was not sent"
+            for _ in range(20):
+                make_execution(job, trigger="manual", scheduled_at=clock.now())
+            engine.bell.ring()
+            assert wait_for(lambda: Execution.objects.filter(status="SUCCESS").count() == 20)
+            assert Delivery.objects.get().status == "PENDING"
+            assert receiver.posts == []
+            receiver.hold.set()
     finally:
         receiver.hold.set()
-        engine.stop()
-        thread.join(30)
-    assert not thread.is_alive()
 
 
 def test_no_secret_of_a_job_is_in_an_alert(receiver: Hook, work: list[str], settings: Any) -> None:
