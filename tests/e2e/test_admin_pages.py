@@ -90,7 +90,9 @@ def test_a_phone_shows_every_page_without_scrolling_sideways(live_server: Any) -
         reverse("admin:executions_deadletter_groups"),
         reverse("admin:jobs_queue_changelist"),
     ]
-    with browsing(live_server.url, staff(), viewport={"width": 390, "height": 844}, is_mobile=True) as visitor:
+    with browsing(
+        live_server.url, staff(), viewport={"width": 390, "height": 844}, is_mobile=True
+    ) as visitor:
         for path in paths:
             page = visitor.visit(path)
             width = page.evaluate("document.documentElement.scrollWidth")
