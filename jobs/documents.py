@@ -6,6 +6,7 @@ to an environment variable, or a fingerprint.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +49,7 @@ COLUMNS = {
     "dependencyWaitSeconds": "dependency_wait_seconds",
 }
 WIRE = {column: name for name, column in COLUMNS.items()} | {"max_retries": "maxRetries"}
+_ODD = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 WITH_SECRETS = ("headers", "payload", "metadata")
 STATES = {JobState.PAUSED: "PAUSED", JobState.INACTIVE: "INACTIVE"}
 
@@ -135,10 +137,18 @@ def write(documents: list[dict[str, Any]]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Without anchors, and with lists indented below their key."""
+    """Without anchors, lists indented below their key, and odd characters always escaped."""
+
+    def represent_text(self, text: str) -> yaml.Node:
+        # Some of these are ends of lines to YAML 1.1, which reads them back as blanks.
+        style = '"' if _ODD.search(text) else "|" if "\n" in text else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 MAX_BYTES = 1_048_576
 MAX_VALUES = 200_000
@@ -45,7 +46,11 @@ def parse(text: str) -> Located:
     """
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise Unreadable(f"the file is longer than {MAX_BYTES} bytes")
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise Unreadable(f"the character U+{ord(text[error.position]):04X} is not allowed", line) from None
     try:
         node = loader.get_single_node()
         reader = _Reader(loader)
