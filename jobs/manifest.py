@@ -110,10 +110,11 @@ def read(text: str) -> list[Entry]:
 
 
 def _explain(error: ValidationError, located: Located) -> Iterable[FileProblem]:
+    rule: Any = error.validator_value
     path = tuple(error.absolute_path)
     place = _place(path, located.value)
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = error.schema.get("properties", {})
+        known = _properties(error.schema)
         for name in (name for name in error.instance if name not in known):
             near = difflib.get_close_matches(name, known, 1) or _ALIASES.get(name, [])
             hint = f" (did you mean {near[0]}?)" if near else ""
@@ -122,10 +123,17 @@ def _explain(error: ValidationError, located: Located) -> Iterable[FileProblem]:
             )
         return
     if error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
+        given: Any = error.instance
+        missing = [name for name in rule if name not in given]
         yield FileProblem(line=located.line_of(path), place=place, message=f"{', '.join(missing)}: Required")
         return
     yield FileProblem(line=located.line_of(path), place=place, message=_reword(error))
+
+
+def _properties(schema: Any) -> dict[str, Any]:
+    """The fields that this part of the schema knows."""
+    found: dict[str, Any] = schema.get("properties", {})
+    return found
 
 
 _ALIASES = {
@@ -137,29 +145,31 @@ _ALIASES = {
 
 
 def _reword(error: ValidationError) -> str:
+    """The rule that was broken. The library's own words hold the value, which may be a secret."""
+    wanted: Any = error.validator_value
     if error.validator == "enum":
-        return f"must be one of {', '.join(str(word) for word in error.validator_value)}"
+        return f"must be one of {', '.join(str(word) for word in wanted)}"
     if error.validator == "type":
-        wanted = error.validator_value
         return f"must be {wanted if isinstance(wanted, str) else ' or '.join(wanted)}"
     if error.validator == "anyOf":
         return "has a form that is not known here"
     if error.validator == "pattern" and error.absolute_path and str(error.absolute_path[-1]).endswith("At"):
         return "must be a time such as 2026-01-20T10:00:00Z"
-    # The library's own words begin with the value, which may be long, and may be a secret.
-    text: str = error.message
-    if error.validator in (
-        "minimum",
-        "maximum",
-        "maxLength",
-        "minLength",
-        "pattern",
-        "maxItems",
-        "uniqueItems",
-        "const",
-    ):
-        return f"breaks the rule {error.validator} {error.validator_value}"
-    return text[:200]
+    words = _RULES.get(str(error.validator), f"must keep to {error.validator} {{}}")
+    return words.format(wanted)
+
+
+_RULES = {
+    "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
+    "minLength": "must have at least {} characters",
+    "maxLength": "must have at most {} characters",
+    "maxItems": "must have at most {} entries",
+    "maxProperties": "must have at most {} entries",
+    "uniqueItems": "must not say anything twice",
+    "const": "must be {}",
+    "pattern": "must match {}",
+}
 
 
 def _place(path: tuple[Any, ...], value: Any) -> str:

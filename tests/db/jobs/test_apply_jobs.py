@@ -295,7 +295,7 @@ BOMB = "a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" + "".join(
             "line 4: a: unknown field prioritty (did you mean priority?)",
         ),
         ('jobs:\n  - name: a\n    cronExpression: "0 0 * * *"\n', "(did you mean schedule?)"),
-        (ONE + "    priority: 12\n", "line 4: a: priority: "),
+        (ONE + "    priority: 12\n", "line 4: a: priority: must be at most 9"),
         (
             ONE + "    catchUp: maybe\n",
             "must be one of none, latest, all",
@@ -340,6 +340,10 @@ BOMB = "a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" + "".join(
             "a circle",
         ),
         ("jobs: !!python/object/apply:os.system ['true']\n", "line 1"),
+        (
+            ONE + "    headers:\n" + "".join(f"      X-{n}: hunter22\n" for n in range(51)),
+            "at most 50 entries",
+        ),
         (BOMB, "values"),
         ("[" * 2000, "nested deeper"),
         ("x" * 1_100_000, "longer than 1048576 bytes"),
@@ -348,7 +352,9 @@ BOMB = "a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" + "".join(
 def test_a_bad_file_changes_nothing_and_says_where(file: Any, text: str, words: str) -> None:
     good = 'jobs:\n  - name: kept\n    schedule: "0 0 * * *"\n'
     apply(file(good))
-    assert words in refused(file(text), "--prune")
+    said = refused(file(text), "--prune")
+    assert words in said
+    assert "hunter22" not in said
     assert list(Job.objects.present().values_list("name", flat=True)) == ["kept"]
 
 
