@@ -10,7 +10,7 @@ PARALLEL ?= -n auto --dist loadfile
 DEVELOP := SETTINGS_PROFILE=$${SETTINGS_PROFILE:-development}
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install dev lint migrate seed bench fault screenshots lock \
+.PHONY: help run test install dev lint migrate seed bench fault screenshots docs lock \
         docker-up docker-down refresh-migrate-seed
 
 help: ## List what can be made
@@ -58,6 +58,9 @@ fault: dev ## Kill, stop and cut things, and check that the promise holds
 
 screenshots: dev ## Take the pictures of the documentation again
 	@$(BIN)/python -m docs.screenshots
+
+docs: dev ## Build the documentation as a site in site/; a dead link is an error
+	@$(BIN)/zensical build --clean --strict
 
 lock: dev ## Pin every requirement and its hashes anew
 	@for name in requirements requirements-celery requirements-dev; do \

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +58,23 @@ def test_every_page_is_in_the_table_of_contents() -> None:
 
     assert written - listed == {name for name in written if re.match(r"adr/\d", name)}
     assert listed - written == set()
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    shutil.copytree(DOCS, tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "zensical"), "build", "--strict"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "site" / "tutorial.html").exists()
 
 
 def test_every_decision_is_in_the_list_of_decisions() -> None:
