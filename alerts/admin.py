@@ -40,6 +40,8 @@ CONDITIONS = {
 class AlertForm(forms.ModelForm):  # type: ignore[type-arg]
     """For one job, for a tag's jobs, or for every job of whoever makes it."""
 
+    owner_id: Any = None
+
     type = forms.ChoiceField(choices=AlertType.choices)
     endpoint = forms.CharField(
         max_length=addresses.MAX_LENGTH,
@@ -102,7 +104,7 @@ class AlertForm(forms.ModelForm):  # type: ignore[type-arg]
             except NotFound as error:
                 self.add_error("job_text", str(error))
         if data.get("tag_text"):
-            data["tag"] = Tag.objects.filter(name=data["tag_text"], user_id=self.owner_id).first()  # type: ignore[attr-defined]
+            data["tag"] = Tag.objects.filter(name=data["tag_text"], user_id=self.owner_id).first()
             if data["tag"] is None:
                 self.add_error("tag_text", "You have no tag of this name.")
             elif data["job"]:

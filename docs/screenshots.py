@@ -55,10 +55,16 @@ from executions.models import Attempt, DeadLetter, Execution, ExecutionLog, Inst
 from jobs.audit import actor_of  # noqa: E402
 from jobs.models import Job  # noqa: E402
 
-CHROMIUM_ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --font-render-hinting=none"
-).split()
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--font-render-hinting=none",
+]
 VIEWS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1360, "height": 940}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1360, "height": 940}, "color_scheme": "dark"},
@@ -72,18 +78,53 @@ VIEWS: dict[str, dict[str, Any]] = {
 # Name, expression, more columns, tags, share of failures, seconds of a run.
 JOBS: tuple[tuple[str, str, dict[str, Any], tuple[str, ...], float, float], ...] = (
     ("process-transactions", "0 36 17 * * *", {}, ("finance",), 0.0, 41),
-    ("generate-daily-reports", "0 18 6 * * MON-FRI", {"timezone": "Europe/Berlin"}, ("finance", "reports"), 0.0, 12),
-    ("sync-inventory", "*/10 * * * *", {"api_endpoint": "https://shop.example/api/inventory/sync"}, ("shop",), 0.04, 3),
-    ("refresh-exchange-rates", "5 * * * *", {"api_endpoint": "https://rates.example/v2/latest", "method": "GET"}, ("finance",), 0.0, 0.4),
+    (
+        "generate-daily-reports",
+        "0 18 6 * * MON-FRI",
+        {"timezone": "Europe/Berlin"},
+        ("finance", "reports"),
+        0.0,
+        12,
+    ),
+    (
+        "sync-inventory",
+        "*/10 * * * *",
+        {"api_endpoint": "https://shop.example/api/inventory/sync"},
+        ("shop",),
+        0.04,
+        3,
+    ),
+    (
+        "refresh-exchange-rates",
+        "5 * * * *",
+        {"api_endpoint": "https://rates.example/v2/latest", "method": "GET"},
+        ("finance",),
+        0.0,
+        0.4,
+    ),
     ("send-invoices", "0 8 * * MON-FRI", {"timezone": "Europe/Berlin", "queue": "mails"}, ("mail",), 0.0, 95),
-    ("charge-subscriptions", "15 2 * * *", {"api_endpoint": "https://pay.example/charges"}, ("finance",), 0.5, 7),
+    (
+        "charge-subscriptions",
+        "15 2 * * *",
+        {"api_endpoint": "https://pay.example/charges"},
+        ("finance",),
+        0.5,
+        7,
+    ),
     ("rebuild-search-index", "30 */3 * * *", {"overlap_policy": "skip"}, ("shop",), 0.1, 240),
     ("expire-sessions", "*/30 * * * *", {}, (), 0.0, 0.2),
-    ("import-orders", "*/15 * * * *", {"api_endpoint": "https://orders.example/export", "queue": "imports"}, ("shop",), 0.12, 18),
+    (
+        "import-orders",
+        "*/15 * * * *",
+        {"api_endpoint": "https://orders.example/export", "queue": "imports"},
+        ("shop",),
+        0.12,
+        18,
+    ),
     ("warm-caches", "0 */2 * * *", {"api_endpoint": "https://shop.example/warm"}, ("shop",), 0.0, 6),
     ("backup-database", "45 1 * * *", {"timezone": "Europe/Berlin"}, (), 0.0, 610),
     ("send-newsletter", "0 9 * * 2", {"timezone": "America/New_York", "queue": "mails"}, ("mail",), 0.0, 300),
-)  # fmt: skip
+)
 ERRORS = ("HTTP 503: Service Unavailable", "timeout of 30000ms exceeded", "HTTP 500: Internal Server Error")
 
 
@@ -101,9 +142,7 @@ def fill(now: datetime) -> dict[str, Any]:
         _add_history(job, now, failing, seconds, dice)
     operations.pause(jobs["send-newsletter"], by=actor_of(user), reason="new template is being tested")
     operations.pause_queue("imports", by=actor_of(user), reason="the order system is being moved")
-    operations.update(
-        jobs["sync-inventory"], {"timeout_ms": 10_000, "jitter_seconds": 20}, by=actor_of(user)
-    )
+    operations.update(jobs["sync-inventory"], {"timeout_ms": 10_000, "jitter_seconds": 20}, by=actor_of(user))
     running = _add_running(jobs["rebuild-search-index"], now, 62, 100)
     _add_running(jobs["process-transactions"], now, 184_000, 250_000)
     for minutes in (4, 19):
@@ -166,7 +205,7 @@ def _add_history(job: Job, now: datetime, failing: float, seconds: float, dice: 
             DeadLetter.objects.create(
                 execution=run,
                 job_id=job.pk,
-                failed_at=run.completed_at,
+                failed_at=run.completed_at or now,
                 error_details=details,
                 retry_attempts=tries - 1,
                 resolved=place < len(times) - 30,
@@ -210,7 +249,12 @@ def _add_running(job: Job, now: datetime, done: int, total: int) -> Execution:
         total_success=done,
     )
     Attempt.objects.create(
-        execution=run, job_id=job.pk, job_name=job.name, started_at=start, status="running", worker_id="scheduler-app-1"
+        execution=run,
+        job_id=job.pk,
+        job_name=job.name,
+        started_at=start,
+        status="running",
+        worker_id="scheduler-app-1",
     )
     lines = (
         ("INFO", "Job execution started"),
@@ -288,7 +332,7 @@ def main() -> None:
         shoot(browser, base, pages, log_in())
         browser.close()
     for path in sorted(IMAGES.glob("*.png")):
-        print(f"{path.name} {path.stat().st_size // 1024} KiB")
+        sys.stdout.write(f"{path.name} {path.stat().st_size // 1024} KiB\n")
 
 
 if __name__ == "__main__":

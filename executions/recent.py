@@ -58,7 +58,8 @@ def find_recent(job_ids: Sequence[int], *, limit: int = 20) -> dict[int, Runs]:
     one = """
         SELECT * FROM (
             SELECT e.id, e.job_id, e.status, e.scheduled_at, e.execution_duration_ms, e.reason
-            FROM job_executions AS e WHERE e.job_id = %s ORDER BY e.scheduled_at DESC LIMIT %s) AS j{number}"""
+            FROM job_executions AS e
+            WHERE e.job_id = %s ORDER BY e.scheduled_at DESC LIMIT %s) AS j{number}"""
     sql = " UNION ALL ".join(one.format(number=number) for number in range(len(found)))
     for row in fetch(sql, [value for key in found for value in (key, limit)]):
         scheduled_at = read_moment(row[3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -16,9 +15,13 @@ from django.urls import URLPattern, URLResolver, path
 
 from web.admin import shown
 
-
 ORDER = ("jobs", "executions", "reports", "alerts", "accounts", "auth")
-FIRST = {"jobs": ("Job", "Queue"), "executions": ("Execution", "DeadLetter"), "alerts": ("Alert",), "accounts": ("User",)}
+FIRST = {
+    "jobs": ("Job", "Queue"),
+    "executions": ("Execution", "DeadLetter"),
+    "alerts": ("Alert",),
+    "accounts": ("User",),
+}
 
 
 class SchedulerAdminSite(admin.AdminSite):
@@ -91,16 +94,15 @@ class SchedulerAdminSite(admin.AdminSite):
         heat = render_to_string("admin/dashboard_heat.html", {"heat": dashboard.read_heat(now)})
         return JsonResponse({"live": live, "heat": heat, "chart": dashboard.read_chart(now)})
 
-    def admin_view(
-        self, view: Callable[..., HttpResponseBase], cacheable: bool = False
-    ) -> Callable[..., HttpResponseBase]:
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """A refusal inside the admin is a page of the admin."""
         guarded = super().admin_view(view, cacheable)
 
         @wraps(guarded)
         def answering(request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
             try:
-                return guarded(request, *args, **options)
+                answer: HttpResponseBase = guarded(request, *args, **options)
+                return answer
             except PermissionDenied:
                 return self._refuse(request, 403, "You may not do this", "Your group lacks the right for it.")
             except Http404:

@@ -199,7 +199,8 @@ def read_chart(now: datetime) -> dict[str, Any]:
 def read_heat(now: datetime) -> dict[str, Any]:
     """The next 24 hours as a map: a column an hour, a cell five minutes. Kept for a minute."""
     start = now.replace(minute=0, second=0, microsecond=0)
-    key = f"dashboard-forecast-{start:%Y%m%d%H}-{Job.objects.order_by('-id').values_list('id', flat=True).first()}"
+    newest = Job.objects.order_by("-id").values_list("id", flat=True).first()  # a new job is seen at once
+    key = f"dashboard-forecast-{start:%Y%m%d%H}-{newest}"
     found = cache.get(key)
     if found is None:
         found = forecast.predict(now)

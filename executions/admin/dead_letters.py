@@ -92,7 +92,8 @@ def _requeue_many(letters: QuerySet[Any], values: dict[str, Any], request: HttpR
 
 
 def _resolve_many(letters: QuerySet[Any], values: dict[str, Any], request: HttpRequest) -> str:
-    return f"{_letters(operations.resolve_many(letters.select_related(None), by=actor_of(request.user)))} resolved."
+    count = operations.resolve_many(letters.select_related(None), by=actor_of(request.user))
+    return f"{_letters(count)} resolved."
 
 
 def _letters(count: int) -> str:

@@ -78,7 +78,8 @@ class CalendarForm(forms.ModelForm):  # type: ignore[type-arg]
     name = forms.RegexField(
         r"\A[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}\Z",
         error_messages={
-            "invalid": "1 to 100 letters, digits, blanks, dots, hyphens or underscores, the first a letter or digit."
+            "invalid": "1 to 100 letters, digits, blanks, dots, hyphens or underscores, the first a letter "
+            "or digit."
         },
     )
     weekend = forms.MultipleChoiceField(

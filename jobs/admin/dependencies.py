@@ -184,7 +184,8 @@ def _all() -> Any:
 def _around(key: int) -> Iterable[Dependency]:
     """The bonds that hang together with a job, over any number of steps, in both directions."""
     seen: set[int] = set()
-    edge, found = {key}, {}
+    found: dict[Any, Dependency] = {}
+    edge = {key}
     while edge and len(found) <= MOST:
         near = _all().filter(job_id__in=edge) | _all().filter(depends_on_id__in=edge)
         seen |= edge

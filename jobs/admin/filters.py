@@ -1,4 +1,4 @@
-"""How the list of jobs is narrowed down; every choice is answered by an index or by one pass over the jobs."""
+"""How the list of jobs is narrowed down, by an index or by one pass over the jobs."""
 
 from __future__ import annotations
 

@@ -62,6 +62,7 @@ OF_KIND = {
     "recurrence_pattern": (ScheduleType.RECURRING,),
     "scheduled_at": (ScheduleType.ONE_TIME, ScheduleType.RECURRING),
 }
+HAVE_DEFAULTS = ("business_day_shift", "catch_up", "method", "overlap_policy", "dependency_mode", "queue")
 EMPTY_IS_NULL = (
     "description",
     "cron_expression",
@@ -78,7 +79,9 @@ def text(size: str = "vTextField", **attributes: Any) -> forms.TextInput:
 
 
 class JobForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A job as a person edits it; `columns`, `tags` and `depends_on` are what shall be saved."""
+    """A job as a person edits it; `columns`, `tag_names` and `others` are what shall be saved."""
+
+    owner_id: Any = None  # of a new one
 
     handler = forms.ChoiceField(
         required=False, help_text="Empty: http where there is a URL, else the handler of the job's name."
@@ -158,7 +161,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]
         names = definitions.list_usable(staff=True)
         if job and job.handler and job.handler not in names:
             names.append(job.handler)
-        self._offer("handler", [("", "– by URL or name –"), *((one, one) for one in names)])
+        self._offer("handler", [("", "(by URL or name)"), *((one, one) for one in names)])
         if "recurrence_pattern" in self.fields:
             self.fields["recurrence_pattern"].required = False
         for name in (
@@ -216,42 +219,35 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]
     def _values(self, data: dict[str, Any], job: Job | None) -> dict[str, Any]:
         """The columns that the form names, as the model holds them; what did not arrive is left out."""
         kind = job.schedule_type if job else data.get("schedule_type") or ScheduleType.CRON
-        values: dict[str, Any] = {}
-        for name in (*COLUMNS, "retry_policy"):
-            if name not in data or name not in self.fields:
-                continue
-            value = data[name]
-            if name in EMPTY_IS_NULL:
-                value = value or None
-            if kind not in OF_KIND.get(name, (kind,)):
-                continue
-            values[name] = value
-        if job and job.schedule_type != ScheduleType.CRON and values.get("scheduled_at") is None:
-            values.pop("scheduled_at", None)
-        if job and policies.as_given(job.retry_policy) is None and job.retry_policy:
-            self._keep_shorthand(values, job)
-        for name in (
-            "business_day_shift",
-            "catch_up",
-            "method",
-            "overlap_policy",
-            "dependency_mode",
-            "queue",
-        ):
-            if not values.get(name, "x"):
+        values: dict[str, Any] = {
+            name: (data[name] or None) if name in EMPTY_IS_NULL else data[name]
+            for name in (*COLUMNS, "retry_policy")
+            if name in data and name in self.fields and kind in OF_KIND.get(name, (kind,))
+        }
+        for name in HAVE_DEFAULTS:
+            if not values.get(name, "given"):
                 values.pop(name)
         if "calendar" in data:
             values["calendar_id"] = data["calendar"].pk if data["calendar"] else None
-        if job:
-            values.pop("schedule_type", None)
-        else:
-            values["schedule_type"] = kind
-            if values.get("overlap_policy") == "allow" and values.get("max_concurrent_executions") == 1:
-                values.pop("max_concurrent_executions")
+        if job is not None:
+            self._keep(values, job)
+            return values
+        values["schedule_type"] = kind
+        if values.get("overlap_policy") == "allow" and values.get("max_concurrent_executions") == 1:
+            values.pop("max_concurrent_executions")  # its default follows the policy
         return values
 
+    def _keep(self, values: dict[str, Any], job: Job) -> None:
+        """Leave out what a change of this job does not mean."""
+        values.pop("schedule_type", None)
+        if job.schedule_type != ScheduleType.CRON and values.get("scheduled_at") is None:
+            values.pop("scheduled_at", None)
+        if job.retry_policy and policies.as_given(job.retry_policy) is None:
+            self._keep_shorthand(values, job)
+
     def _keep_shorthand(self, values: dict[str, Any], job: Job) -> None:
-        shown = {name: value for name, value in job.retry_policy.items() if name != policies.SHORTHAND}
+        stored = job.retry_policy or {}
+        shown = {name: value for name, value in stored.items() if name != policies.SHORTHAND}
         if values.get("retry_policy") == shown:
             values.pop("retry_policy")
 
@@ -271,7 +267,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]
         return problems
 
     def _owner(self, job: Job | None) -> Any:
-        return job.user_id if job else getattr(self, "owner_id", None)
+        return job.user_id if job else self.owner_id
 
     def _blame(self, problems: dict[str, str]) -> None:
         for column, message in problems.items():

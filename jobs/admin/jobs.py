@@ -211,8 +211,7 @@ class JobAdmin(VerbsMixin, ListAdmin):
         return pages.sections(obj, may_change=self._may_edit(request, obj))
 
     def get_fields(self, request: HttpRequest, obj: Job | None = None) -> Any:
-        names = [name for _, options in self.get_fieldsets(request, obj) for name in options["fields"]]
-        return names
+        return [name for _, options in self.get_fieldsets(request, obj) for name in options["fields"]]
 
     def _may_edit(self, request: HttpRequest, obj: Job | None) -> bool:
         return self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj)

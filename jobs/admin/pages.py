@@ -249,7 +249,7 @@ def audit(job: Job, page: str) -> dict[str, Any]:
         "entries": [
             {
                 "action": entry.action.lower(),
-                "by": entry.changed_by or "–",
+                "by": entry.changed_by or shown.NOTHING,
                 "at": shown.moment(entry.timestamp, job.zone),
                 "request_id": entry.request_id,
                 "rows": shown.differences(masked(entry.change_details)),
@@ -272,7 +272,7 @@ def history(job: Job) -> dict[str, Any]:
         shown_rows.append(
             {
                 "version": row.version,
-                "by": row.changed_by or "–",
+                "by": row.changed_by or shown.NOTHING,
                 "from": shown.moment(row.valid_from, job.zone),
                 "to": shown.moment(row.valid_to, job.zone) if row.valid_to else "now",
                 "is_present": row.valid_to is None,

@@ -24,6 +24,8 @@ from web.admin.saving import SavedByVerb
 class TagForm(forms.ModelForm):  # type: ignore[type-arg]
     """A tag; two of one owner cannot have the same name."""
 
+    owner_id: Any = None  # of a new one
+
     max_concurrent = forms.IntegerField(
         required=False,
         min_value=1,
@@ -48,9 +50,7 @@ class TagForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        owner = (
-            self.instance.user_id if self.instance.pk and not self.instance._state.adding else self.owner_id
-        )  # type: ignore[attr-defined]
+        owner = self.owner_id if self.instance._state.adding else self.instance.user_id
         same = Tag.objects.filter(name=data.get("name", ""), user_id=owner).exclude(pk=self.instance.pk)
         if same.exists():
             self.add_error("name", "There is a tag of this name already.")
@@ -70,7 +70,9 @@ class TagAdmin(SavedByVerb, ListAdmin):
     ordering = ["name", "id"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(job_count=Count("job_tags"))
+        rows: QuerySet[Any] = super().get_queryset(request)
+        counted: QuerySet[Any] = rows.annotate(job_count=Count("job_tags"))
+        return counted
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         form = super().get_form(request, obj, change=change, **options)

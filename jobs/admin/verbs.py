@@ -1,4 +1,4 @@
-"""What can be done to jobs from their list and their page; the verbs themselves are `executions.operations`."""
+"""What can be done to jobs from their list and their page; `executions.operations` does it."""
 
 from __future__ import annotations
 
@@ -203,8 +203,8 @@ RUN = Verb(
     label="Run now",
     done="a run was added",
     right=OPERATE,
-    says="Each of these jobs gets one more run, at once, besides its schedule. Its limits hold: where as many "
-    "run as may, it waits.",
+    says="Each of these jobs gets one more run, at once, besides its schedule. Its limits hold: where as "
+    "many run as may, it waits.",
     run=_run,
     form=RunForm,
     applies=_is(JobState.ACTIVE),

@@ -15,10 +15,15 @@ from playwright.sync_api import Page, sync_playwright
 from accounts.models import User
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 WATCH = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error("CSP: " + event.violatedDirective + " " + event.blockedURI + " " + event.sourceFile));
@@ -58,7 +63,7 @@ class Visitor:
         heard = len(self.complaints)
         self.page.evaluate(AXE)
         found = self.page.evaluate(
-            "axe.run(document, {resultTypes: ['violations'], preload: false}).then(result => result.violations)"
+            "axe.run(document, {resultTypes: ['violations'], preload: false}).then(found => found.violations)"
         )
         # What axe itself puts into the page is refused by the policy, and no fault of the page.
         self.page.wait_for_timeout(50)

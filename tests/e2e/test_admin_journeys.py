@@ -1,4 +1,4 @@
-"""What an operator does, clicked in a real browser beside a running scheduler, and checked in the database."""
+"""What an operator does, clicked in a browser beside a running scheduler, checked in the database."""
 
 from __future__ import annotations
 

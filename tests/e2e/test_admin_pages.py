@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,10 +29,9 @@ JUDGED = (
 
 
 @pytest.fixture(autouse=True)
-def _in_one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     # Playwright keeps a loop in this thread, which Django takes for an asynchronous context.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-    yield
 
 
 def test_no_page_breaks_the_policy_or_logs_an_error(live_server: Any) -> None:

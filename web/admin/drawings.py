@@ -37,7 +37,8 @@ def draw_sparkline(bars: Sequence[Bar], *, slots: int = 20) -> SafeString:
     label = f"Last {len(bars)} runs: " + ", ".join(f"{count} {word}" for word, count in counts.items())
     width = slots * (BAR + GAP)
     return format_html(
-        '<svg class="sparkline" role="img" aria-label="{}" width="{}" height="{}" viewBox="0 0 {} {}">{}</svg>',
+        '<svg class="sparkline" role="img" aria-label="{}" width="{}" height="{}" viewBox="0 0 {} {}">'
+        "{}</svg>",
         label,
         width,
         HEIGHT,

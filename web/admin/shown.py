@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 LONGEST_NAME = 80
 
 # A sign for every word that has a colour.

@@ -153,7 +153,7 @@ class VerbsMixin(admin.ModelAdmin[Any]):
     # Many rows -----------------------------------------------------------------------------------
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions = super().get_actions(request)
+        actions: dict[str, Any] = super().get_actions(request)
         for verb in self.verbs:
             if verb.bulk and self.may(request, verb):
                 actions[verb.name] = (_as_action(verb), verb.name, f"{verb.label} …")

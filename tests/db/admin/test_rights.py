@@ -1,4 +1,4 @@
-"""What each group may do in the admin: viewers look, operators act, admins change; all by POST, with a token."""
+"""What each group may do: viewers look, operators act, admins change; all by POST, with a token."""
 
 from __future__ import annotations
 

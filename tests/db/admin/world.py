@@ -88,7 +88,7 @@ def make_run(
             execution=run,
             job_id=job.pk,
             job_name=job.name,
-            started_at=run.started_at,
+            started_at=run.started_at or at,
             finished_at=run.completed_at,
             status={"SUCCESS": "success", "RUNNING": "running"}.get(status, "failed"),
             failure_reason=run.error_message,
@@ -176,11 +176,24 @@ def make_world(text: str = "nightly") -> World:
 def pages_of(world: World) -> list[str]:
     """The address of every page of the admin over this world."""
     key = world.job.pk
-    models = (
-        "jobs_job jobs_tag jobs_calendar jobs_queue jobs_dependency jobs_auditentry executions_execution "
-        "executions_deadletter executions_instance executions_bulkrequeue reports_transaction reports_reportfile "
-        "alerts_alert alerts_delivery accounts_user accounts_apitoken"
-    ).split()
+    models = [
+        "jobs_job",
+        "jobs_tag",
+        "jobs_calendar",
+        "jobs_queue",
+        "jobs_dependency",
+        "jobs_auditentry",
+        "executions_execution",
+        "executions_deadletter",
+        "executions_instance",
+        "executions_bulkrequeue",
+        "reports_transaction",
+        "reports_reportfile",
+        "alerts_alert",
+        "alerts_delivery",
+        "accounts_user",
+        "accounts_apitoken",
+    ]
     lists = [reverse(f"admin:{model}_changelist") for model in models]
     of_job = [
         reverse(f"admin:jobs_job_{name}", args=(key,))
@@ -214,14 +227,12 @@ def pages_of(world: World) -> list[str]:
         reverse("admin:executions_deadletter_change", args=(world.letter.pk,)),
         reverse("admin:executions_deadletter_groups"),
         reverse("admin:executions_deadletter_verb", args=(world.letter.pk, "requeue")),
-        reverse(
-            "admin:executions_bulkrequeue_change", args=(BulkRequeue.objects.values_list("pk").first()[0],)
-        ),  # type: ignore[index]
+        reverse("admin:executions_bulkrequeue_change", args=(BulkRequeue.objects.all()[0].pk,)),
         reverse("admin:executions_instance_change", args=("scheduler-test",)),
         reverse("admin:alerts_alert_change", args=(world.alert.pk,)),
         reverse("admin:alerts_alert_add"),
         reverse("admin:alerts_alert_verb", args=(world.alert.pk, "test")),
-        reverse("admin:reports_reportfile_change", args=(ReportFile.objects.values_list("pk").first()[0],)),  # type: ignore[index]
+        reverse("admin:reports_reportfile_change", args=(ReportFile.objects.all()[0].pk,)),
         reverse("admin:accounts_user_change", args=(world.user.pk,)),
     ]
 
