@@ -208,6 +208,10 @@ SPECTACULAR_SETTINGS = framework.SPECTACULAR_SETTINGS | {
     "ENUM_NAME_OVERRIDES": {
         "JobTypeEnum": "jobs.api.dialect.TYPES",
         "JobStatusEnum": "jobs.api.dialect.SAID_STATES",
+        "AlertTypeEnum": "alerts.models.AlertType.values",
+        "ExecutionStatusEnum": "executions.api.serializers.STATUS_WORDS",
+        "SchedulerStateEnum": "executions.api.health.STATES",
+        "NewExecutionStatusEnum": ["PENDING", "pending"],
     },
 }
 PASSWORD_HASHERS = [

@@ -37,7 +37,9 @@ class SignInViewSet(ApiViewSet):
     open_to_all = True
     pagination_class = None
 
-    @extend_schema(request=RegisterSerializer, responses={201: RegisteredSerializer})
+    @extend_schema(
+        operation_id="auth_register", request=RegisterSerializer, responses={201: RegisteredSerializer}
+    )
     def register(self, request: Request) -> Response:
         """Make an account and log in. 403 unless REGISTRATION_OPEN, 409 for an e-mail that is taken."""
         operations.require_open_registration()
@@ -45,7 +47,7 @@ class SignInViewSet(ApiViewSet):
         token = issue_token(user, now=timezone.now())
         return Response({"user": UserSerializer(user).data, "access_token": token}, status=201)
 
-    @extend_schema(request=LoginSerializer, responses=LoggedInSerializer)
+    @extend_schema(operation_id="auth_login", request=LoginSerializer, responses=LoggedInSerializer)
     def login(self, request: Request) -> Response:
         """Exchange e-mail and password for a token; ten tries a minute."""
         now = timezone.now()

@@ -75,7 +75,7 @@ class AlertViewSet(ApiViewSet):
         operations.delete(self.get_object(), by=actor_of(request.user))
         return Response(status=204)
 
-    @extend_schema(request=None, responses=TriedSerializer)
+    @extend_schema(operation_id="alerts_test", request=None, responses=TriedSerializer)
     def test(self, request: Request, **address: Any) -> Response:
         """Send a test message now and say whether it arrived; it is tried once, and not kept."""
         tried = operations.test(self.get_object(), by=actor_of(request.user))

@@ -69,7 +69,7 @@ class DeadLetterViewSet(ApiViewSet):
         """One dead letter."""
         return Response(self.get_serializer(self.get_object()).data)
 
-    @extend_schema(request=RetrySerializer, responses=RequeuedSerializer)
+    @extend_schema(operation_id="dlq_retry", request=RetrySerializer, responses=RequeuedSerializer)
     def retry(self, request: Request, **address: Any) -> Response:
         """Run the work again: a new execution with the same fire time and fresh retries."""
         letter = self.get_object()
@@ -78,20 +78,24 @@ class DeadLetterViewSet(ApiViewSet):
         status = show_status(Status.PENDING, letter.execution.job.schedule_type)
         return Response({"executionId": key, "status": status})
 
-    @extend_schema(request=None, responses=DeadLetterSerializer)
+    @extend_schema(operation_id="dlq_resolve", request=None, responses=DeadLetterSerializer)
     def resolve(self, request: Request, **address: Any) -> Response:
         """Put it to rest without running it."""
         letter = self.get_object()
         operations.resolve(letter, by=actor_of(request.user))
         return Response(self.get_serializer(self.get_object()).data)
 
-    @extend_schema(request=BulkSerializer, responses=CountSerializer)
+    @extend_schema(operation_id="dlq_resolve_many", request=BulkSerializer, responses=CountSerializer)
     def resolve_many(self, request: Request) -> Response:
         """Put all of them to rest that `ids` or the filters of the list name."""
         letters = self._chosen(self.read_body(BulkSerializer))
         return Response({"count": operations.resolve_many(letters, by=actor_of(request.user))})
 
-    @extend_schema(request=BulkRetrySerializer, responses={202: RequeueStartedSerializer})
+    @extend_schema(
+        operation_id="dlq_retry_many",
+        request=BulkRetrySerializer,
+        responses={202: RequeueStartedSerializer},
+    )
     def retry_many(self, request: Request) -> Response:
         """Begin to run all of them again, one first and the rest when it succeeded."""
         body = self.read_body(BulkRetrySerializer)

@@ -125,7 +125,7 @@ class ExecutionViewSet(ApiViewSet):
             lines = lines.filter(log_level=level)
         return Response({"executionId": execution.id, "logs": [show_log(line) for line in lines]})
 
-    @extend_schema(request=None, responses=ExecutionSerializer)
+    @extend_schema(operation_id="executions_cancel", request=None, responses=ExecutionSerializer)
     def cancel(self, request: Request, **address: Any) -> Response:
         """End a waiting execution at once, ask a running one to end; 409 for one that ended."""
         execution = operations.cancel_execution(self.get_object(), by=actor_of(request.user))

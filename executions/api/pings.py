@@ -23,13 +23,15 @@ class PingView(ApiView):
     open_to_all = True
     noun = "Ping address"
 
-    @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
+    @extend_schema(operation_id="ping_success", responses={(200, "text/plain"): OpenApiTypes.STR})
     def get(self, request: Request, **address: Any) -> HttpResponse:
         """The program ended well; `/start`: it has begun; `/fail` or an exit code but 0: it failed."""
         return self._note(request)
 
     @extend_schema(
-        request={"text/plain": OpenApiTypes.STR}, responses={(200, "text/plain"): OpenApiTypes.STR}
+        operation_id="ping_success_with_output",
+        request={"text/plain": OpenApiTypes.STR},
+        responses={(200, "text/plain"): OpenApiTypes.STR},
     )
     def post(self, request: Request, **address: Any) -> HttpResponse:
         """The same; the body, its output perhaps, is kept with the execution."""
@@ -55,6 +57,7 @@ class PingView(ApiView):
 
 class PingSignalView(PingView):
     @extend_schema(
+        operation_id="ping_signal",
         parameters=[OpenApiParameter("signal", OpenApiTypes.STR, OpenApiParameter.PATH, enum=SIGNALS)],
         responses={(200, "text/plain"): OpenApiTypes.STR},
     )
@@ -63,6 +66,7 @@ class PingSignalView(PingView):
         return self._note(request)
 
     @extend_schema(
+        operation_id="ping_signal_with_output",
         parameters=[OpenApiParameter("signal", OpenApiTypes.STR, OpenApiParameter.PATH, enum=SIGNALS)],
         request={"text/plain": OpenApiTypes.STR},
         responses={(200, "text/plain"): OpenApiTypes.STR},

@@ -28,7 +28,7 @@ TIMED = (Status.SUCCESS, Status.FAILED, Status.CANCELLED)
 class PrometheusView(ApiView):
     open_to_all = True
 
-    @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
+    @extend_schema(operation_id="metrics_text", responses={(200, "text/plain"): OpenApiTypes.STR})
     def get(self, request: Request) -> HttpResponse:
         """Prometheus text. Counters never fall, though history is deleted."""
         return HttpResponse(write_metrics([SchedulerFigures()]), content_type=CONTENT_TYPE_LATEST)

@@ -60,7 +60,7 @@ class QueueViewSet(ApiViewSet):
         operations.limit_queue(name, self.read_body(QueueLimitsSerializer), by=actor_of(request.user))
         return self._answer(name)
 
-    @extend_schema(request=PauseSerializer, responses=QueueSerializer)
+    @extend_schema(operation_id="queues_pause", request=PauseSerializer, responses=QueueSerializer)
     def pause(self, request: Request, **address: Any) -> Response:
         """Claim nothing from it; planning goes on."""
         name, body = self._name(), self.read_body(PauseSerializer)
@@ -69,7 +69,7 @@ class QueueViewSet(ApiViewSet):
         )
         return self._answer(name)
 
-    @extend_schema(request=None, responses=QueueSerializer)
+    @extend_schema(operation_id="queues_resume", request=None, responses=QueueSerializer)
     def resume(self, request: Request, **address: Any) -> Response:
         """Claim from it again."""
         name = self._name()

@@ -41,6 +41,17 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
     "SORT_OPERATIONS": True,
+    # As on the wire: also the names in addresses and of operations.
+    "CAMELIZE_NAMES": True,
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "The `access_token` of POST /auth/login, or an API key of POST /auth/tokens.",
+            }
+        }
+    },
     "PREPROCESSING_HOOKS": ["web.api.schema.keep_canonical_paths"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
