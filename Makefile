@@ -56,6 +56,10 @@ bench: dev ## Measure (bench/README.md tells how to read it)
 fault: dev ## Kill, stop and cut things, and check that the promise holds
 	@$(BIN)/python -m tests.postgres env TEST_DATABASE=postgresql $(PYTEST) $(PYTEST_ARGS) tests/fault
 
+schema: dev ## Write docs/openapi.json anew from the code
+	@APP_ENV=development $(BIN)/python manage.py spectacular --validate --fail-on-warn \
+	  --format openapi-json --file docs/openapi.json
+
 screenshots: dev ## Take the pictures of the documentation again
 	@$(BIN)/python -m docs.screenshots
 

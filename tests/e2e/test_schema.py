@@ -1,0 +1,94 @@
+"""The description of the API is whole, without a warning, and the committed one is that of the code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from drf_spectacular.validation import validate_schema
+
+from tests.routes import METHODS, find_routes
+from web.api.documentation import DocumentationView, read_schema
+
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
+
+
+def described() -> dict[str, dict[str, Any]]:
+    """The operations of the schema as `METHOD path`."""
+    return {
+        f"{method.upper()} {path}": operation
+        for path, operations in read_schema()["paths"].items()
+        for method, operation in operations.items()
+        if method in METHODS
+    }
+
+
+def test_the_committed_description_is_that_of_the_code() -> None:
+    made = json.loads(json.dumps(read_schema(), default=str))
+
+    assert json.loads(COMMITTED.read_text(encoding="utf-8")) == made, "run `make schema`"
+
+
+def test_the_description_is_made_without_a_warning_and_is_valid(tmp_path: Path) -> None:
+    call_command("spectacular", "--fail-on-warn", "--file", str(tmp_path / "schema.yaml"))
+
+    validate_schema(read_schema())
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    routes = {str(route) for route in find_routes() if not issubclass(route.view, DocumentationView)}
+
+    assert len(routes) > 80
+    assert set(described()) == routes
+
+
+def test_every_operation_has_words_a_name_of_its_own_and_a_described_answer() -> None:
+    operations = described()
+    names = [operation["operationId"] for operation in operations.values()]
+    assert len(set(names)) == len(names)
+    for name, operation in operations.items():
+        assert operation["description"], name
+        good = {status: answer for status, answer in operation["responses"].items() if status < "300"}
+        assert good, name
+        assert all(status == "204" or "content" in answer for status, answer in good.items()), name
+
+
+def test_every_body_is_described_with_its_type_and_closed() -> None:
+    schemas = read_schema()["components"]["schemas"]
+    for name, operation in described().items():
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+            if not name.partition(" ")[2].startswith("/api/v1"):
+                continue
+            assert kind == "application/json", name
+            schema = schemas[content["schema"]["$ref"].rsplit("/", 1)[1]]
+            assert schema["additionalProperties"] is False, name
+
+
+def test_every_error_has_the_one_body() -> None:
+    document = read_schema()
+    for name, operation in described().items():
+        for status, answer in operation["responses"].items():
+            if status < "400" or status == "503":
+                continue
+            answer = document["components"]["responses"][answer["$ref"].rsplit("/", 1)[1]]
+            assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/Error"), name
+
+
+def test_every_reference_leads_somewhere() -> None:
+    document = read_schema()
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            if isinstance(value.get("$ref"), str):
+                target: Any = document
+                for part in value["$ref"].removeprefix("#/").split("/"):
+                    target = target[part]
+            for inner in value.values():
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    walk(document)
