@@ -18,6 +18,7 @@ from accounts.api_keys import create_key
 from accounts.models import ApiToken, User
 from jobs import audit
 from web.admin.fields import MomentField
+from web.redaction import MASK
 
 
 class NewUserForm(AdminUserCreationForm[User]):
@@ -64,16 +65,35 @@ class UserAdmin(DjangoUserAdmin[User]):
         changes = {name: _describe(form, name) for name in form.changed_data if "password" not in name}
         audit.write(
             "UPDATED" if change else "CREATED",
-            by=cast("User", request.user).email,
+            by=_name(request),
             subject=f"user:{form.instance.pk}",
             changes=changes,
         )
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        answer = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and answer.status_code == 302:
+            changes = {"password": {"old": MASK, "new": MASK}}
+            audit.write("UPDATED", by=_name(request), subject=f"user:{id}", changes=changes)
+        return answer
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        audit.write("DELETED", by=_name(request), subject=f"user:{obj.pk}", changes={"email": obj.email})
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            self.delete_model(request, user)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+
+def _name(request: HttpRequest) -> str:
+    return cast("User", request.user).email
 
 
 def _may_touch(request: HttpRequest, user: User | None) -> bool:
@@ -112,7 +132,17 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
     ) -> None:
         key, text = create_key(cast("User", request.user), name=obj.name, expires_at=obj.expires_at)
         obj.__dict__.update(key.__dict__)
+        audit.write("CREATED", by=_name(request), subject=f"key:{key.pk}", changes={"name": obj.name})
         request.new_key = text  # type: ignore[attr-defined]
+
+    def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:
+        details = {"name": obj.name, "owner": obj.user.email}
+        audit.write("DELETED", by=_name(request), subject=f"key:{obj.pk}", changes=details)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        for key in queryset.select_related("user"):
+            self.delete_model(request, key)
 
     def response_add(
         self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None

@@ -19,7 +19,7 @@ SLOTS = 24 * 12
 # Fire times of one schedule that are walked; more are counted and spread evenly.
 WALKED = 300
 # Different schedules that are read, the most used first; the jobs of the others count with their next run.
-MOST_SCHEDULES = 400
+MOST_SCHEDULES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def _group() -> Iterator[tuple[Schedule | None, int]]:
         .order_by()
         .values(*names)
         .annotate(jobs=Count("id"))
-        .order_by("-jobs")[: MOST_SCHEDULES * 25]
+        .order_by("-jobs")[: MOST_SCHEDULES * 50]
     )
     calendars = schedules.days_of({row["calendar_id"] for row in rows if row["calendar_id"]})
     for place, row in enumerate(rows):

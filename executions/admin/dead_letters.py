@@ -25,10 +25,11 @@ from jobs import definitions
 from jobs.audit import actor_of
 from jobs.models import Job
 from web.admin import shown
-from web.admin.fields import ObjectField
+from web.admin.fields import ObjectField, unmask
 from web.admin.lists import ReadOnlyAdmin
 from web.admin.verbs import Verb, VerbsMixin
 from web.errors import Invalid
+from web.redaction import masked
 
 OPERATE = "executions.operate_deadletter"
 MOST_GROUPS = 100
@@ -62,9 +63,9 @@ class BulkForm(forms.Form):
 
 
 def _requeue(letter: DeadLetter, values: dict[str, Any], user: Any) -> str:
-    payload = values.get("payload")
+    execution, job = letter.execution, letter.execution.job
+    payload = unmask(values.get("payload"), execution.payload or job.payload)
     if payload is not None:
-        job = letter.execution.job
         problems = definitions.check_payload(definitions.resolve_handler(job), payload)
         if problems:
             raise Invalid({"payload": "; ".join(f"{field}: {text}" for field, text in problems.items())})
@@ -208,7 +209,7 @@ class DeadLetterAdmin(VerbsMixin, ReadOnlyAdmin):
     def make_form(self, verb: Verb, request: HttpRequest, *, row: Any = None, data: Any = None) -> Any:
         if verb.name == "requeue" and row is not None and data is None:
             execution = row.execution
-            return verb.form(initial={"payload": execution.payload or execution.job.payload})
+            return verb.form(initial={"payload": masked(execution.payload or execution.job.payload)})
         return super().make_form(verb, request, row=row, data=data)
 
     def change_view(

@@ -23,10 +23,12 @@ from executions.engine import clock
 from executions.models import DeadLetter, Execution, ExecutionLog
 from jobs import definitions, secrets
 from jobs.audit import actor_of
+from jobs.http_rules import mask_url
 from jobs.models import Job
 from web.admin import shown
 from web.admin.lists import ReadOnlyAdmin, RowList
 from web.admin.verbs import Verb, VerbsMixin
+from web.redaction import masked
 
 LINES = 500
 OPERATE = "jobs.operate_job"
@@ -222,11 +224,13 @@ class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
             "request_headers": shown.code(
                 secrets.masked(row.job.headers) if isinstance(row.job.headers, dict) else {}, empty=""
             ),
-            "url": shown.outside_link(row.job.api_endpoint),
-            "payload": shown.code(row.payload if row.payload is not None else row.job.payload, empty=""),
+            "url": shown.outside_link(row.job.api_endpoint and mask_url(row.job.api_endpoint)),
+            "payload": shown.code(
+                masked(row.payload if row.payload is not None else row.job.payload), empty=""
+            ),
             "payload_of_run": row.payload is not None,
             "response": shown.code(row.response_body, empty=""),
-            "result": shown.code(row.result, empty=""),
+            "result": shown.code(masked(row.result), empty=""),
             "links": _links(row),
             "letter": DeadLetter.objects.filter(execution=row).first(),
         }

@@ -21,8 +21,8 @@ SPANS = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
-# What no index answers is looked for in the newest part of the ledger only.
-REACH = timedelta(days=7)
+# States that have a reason; their part of the ledger is small and has an index.
+WITH_REASON = (Status.FAILED, Status.RETRYING, Status.SKIPPED, Status.CANCELLED)
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -64,6 +64,7 @@ class _Recent(admin.SimpleListFilter):
 
     column = ""
     words: list[tuple[str, str]] = []
+    reach = timedelta(days=1)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return self.words
@@ -75,11 +76,11 @@ class _Recent(admin.SimpleListFilter):
         queryset = queryset.filter(**{self.column: value})
         if request.GET.get("job") or request.GET.get("status") in ("waiting", "late", "RUNNING", *WAITING):
             return queryset
-        return queryset.filter(scheduled_at__gte=clock.now() - REACH)
+        return queryset.filter(scheduled_at__gte=clock.now() - self.reach)
 
 
 class TriggerFilter(_Recent):
-    title = "trigger (last 7 days)"
+    title = "trigger (last 24 h)"
     parameter_name = "trigger"
     column = "trigger"
     words = [(trigger.value, trigger.value) for trigger in Trigger]
@@ -89,7 +90,12 @@ class ReasonFilter(_Recent):
     title = "reason (last 7 days)"
     parameter_name = "reason"
     column = "reason"
+    reach = timedelta(days=7)
     words = [(reason.value, str(reason.label)) for reason in Reason]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        found = super().queryset(request, queryset)
+        return found.filter(status__in=WITH_REASON) if self.value() else found
 
 
 class _Hidden(admin.SimpleListFilter):

@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from executions.models import BulkRequeue
 from web.admin import shown
 from web.admin.lists import ReadOnlyAdmin
+from web.redaction import masked
 
 
 @admin.register(BulkRequeue)
@@ -56,4 +57,4 @@ class BulkRequeueAdmin(ReadOnlyAdmin):
 
     @admin.display(description="payload")
     def payload_shown(self, bulk: BulkRequeue) -> SafeString | str:
-        return shown.code(bulk.payload)
+        return shown.code(masked(bulk.payload))

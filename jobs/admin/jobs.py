@@ -34,6 +34,7 @@ from web.admin.lists import ListAdmin, RowList
 from web.admin.verbs import Verb, VerbsMixin, explain
 from web.errors import Refusal
 from web.moments import parse_moment
+from web.redaction import masked
 
 HEAVY = ("payload", "metadata", "headers", "result", "retry_policy")
 WORD = "web/admin/preview.html"
@@ -204,7 +205,7 @@ class JobAdmin(VerbsMixin, ListAdmin):
 
     def make_form(self, verb: Verb, request: HttpRequest, *, row: Any = None, data: Any = None) -> Any:
         if verb.name == "run" and row is not None and data is None:
-            return verb.form(initial={"payload": row.payload})
+            return verb.form(initial={"payload": masked(row.payload)})
         return super().make_form(verb, request, row=row, data=data)
 
     def get_fieldsets(self, request: HttpRequest, obj: Job | None = None) -> Any:

@@ -14,7 +14,7 @@ from jobs import definitions
 from jobs.audit import actor_of
 from jobs.models import CatchUp, Job, JobState, Origin
 from jobs.versions import DEFINITION
-from web.admin.fields import MomentField, ObjectField
+from web.admin.fields import MomentField, ObjectField, unmask
 from web.admin.verbs import Verb
 from web.errors import Invalid
 
@@ -54,7 +54,9 @@ class RunForm(forms.Form):
     """What stands in for the job's payload, this once."""
 
     payload = ObjectField(
-        label="Payload, this once", rows=8, help_text="A JSON object. Empty: the job's own payload."
+        label="Payload, this once",
+        rows=8,
+        help_text="A JSON object; *** keeps a stored secret. Empty: the job's own payload.",
     )
 
 
@@ -121,7 +123,7 @@ def _resume(job: Job, values: dict[str, Any], user: Any) -> None:
 
 
 def _run(job: Job, values: dict[str, Any], user: Any) -> str:
-    payload = values.get("payload")
+    payload = unmask(values.get("payload"), job.payload)
     if payload is not None:
         problems = definitions.check_change(job, {"payload": payload}, staff=True)
         if problems:

@@ -9,7 +9,20 @@ from django.contrib.admin.widgets import AdminSplitDateTime
 
 from web.admin import shown
 from web.errors import Invalid
+from web.redaction import MASK
 from web.strictjson import BODY, parse_json
+
+
+def unmask(value: Any, stored: Any) -> Any:
+    """A payload that was shown masked and came back: `***` stands for what is stored in its place."""
+    if value == MASK:
+        return stored if stored is not None else value
+    if isinstance(value, dict) and isinstance(stored, dict):
+        return {name: unmask(entry, stored.get(name)) for name, entry in value.items()}
+    if isinstance(value, list) and isinstance(stored, list):
+        rest = [*stored, *[None] * len(value)]
+        return [unmask(entry, old) for entry, old in zip(value, rest, strict=False)]
+    return value
 
 
 class ObjectField(forms.CharField):

@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts.models import ApiToken
 from executions.models import DeadLetter, Execution
 from jobs.models import AuditEntry, Job, JobState, Queue
 from tests.db.accounts.people import make_user
@@ -140,6 +141,50 @@ def test_those_who_look_see_no_secret_header() -> None:
         assert "hush" not in page
         assert "sealed:" not in page
         assert "X-Team" in page
+
+
+SECRET_PAYLOAD = {"apiKey": "hush", "n": 1, "deep": [{"password": "hush"}]}
+
+
+def test_a_secret_of_the_payload_is_shown_in_the_job_object_only() -> None:
+    job = make_admin_job(
+        payload=SECRET_PAYLOAD, handler="http", api_endpoint="https://example.com/?token=hush"
+    )
+    run, letter = make_run(job), make_letter(job, ago=timedelta(hours=2))
+    client = person(ADMINS)
+    for path in (
+        reverse("admin:executions_execution_change", args=(run.pk,)),
+        reverse("admin:executions_deadletter_verb", args=(letter.pk, "requeue")),
+        reverse("admin:jobs_job_audit", args=(job.pk,)),
+        reverse("admin:jobs_job_versions", args=(job.pk,)),
+        url(job, "run"),
+    ):
+        assert "hush" not in client.get(path).content.decode(), path
+
+
+def test_a_masked_secret_that_comes_back_keeps_what_is_stored() -> None:
+    job = make_admin_job(payload=SECRET_PAYLOAD, handler="default")
+    masked = '{"apiKey": "***", "n": 2, "deep": [{"password": "***"}]}'
+    person(OPERATORS).post(url(job, "run"), {"payload": masked, "confirmed": "1"})
+    assert Execution.objects.get().payload == SECRET_PAYLOAD | {"n": 2}
+
+
+def test_what_is_done_to_users_and_keys_is_audited() -> None:
+    client, user = person(ADMINS), make_user("gone@example.com")
+    client.post("/admin/accounts/apitoken/add/", {"name": "nightly"})
+    key = ApiToken.objects.get()
+    client.post(f"/admin/accounts/apitoken/{key.pk}/delete/", {"post": "yes"})
+    form = {"usable_password": "true", "password1": "a long word", "password2": "a long word"}
+    client.post(f"/admin/accounts/user/{user.pk}/password/", form)
+    client.post(f"/admin/accounts/user/{user.pk}/delete/", {"post": "yes"})
+    found = list(AuditEntry.objects.order_by("id").values_list("action", "subject", "changed_by"))
+    by = "admins@example.com"
+    assert found == [
+        ("CREATED", f"key:{key.pk}", by),
+        ("DELETED", f"key:{key.pk}", by),
+        ("UPDATED", f"user:{user.pk}", by),
+        ("DELETED", f"user:{user.pk}", by),
+    ]
 
 
 def test_buttons_are_shown_only_to_those_who_may_press_them() -> None:
