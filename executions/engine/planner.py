@@ -19,12 +19,15 @@ from executions.engine.config import PLAN_BATCH
 from executions.engine.planning import Due, JobPlan, plan_job
 from executions.faults import fault
 from executions.lifecycle import Planned
+from executions.models import Execution, Trigger
 from executions.rows import Rows, fetch, locked, moment, read_moment, read_uuid, write
 from jobs import audit, registry, schedules, versions
-from jobs.models import SCHEDULE_COLUMNS, AuditAction, Job, OverlapPolicy, ScheduleType
+from jobs.models import SCHEDULE_COLUMNS, AuditAction, Job, JobState, OverlapPolicy, ScheduleType
 from jobs.timing import Calendar, Schedule, backlog, next_occurrence
 
 log = logging.getLogger("scheduler.planner")
+
+MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,8 +301,28 @@ def _adopt(job: Job, calendars: dict[str, Calendar], now: datetime, *, edited: b
             job.version += 1
             versions.record(job, by=audit.SQL, now=now)
             audit.write(AuditAction.UPDATED, by=audit.SQL, job=job, changes=changes)
+            keep_apart(job)
+            schedule = schedules.read(job, calendars)
         cursor = None
     schedules.point(job, cursor or schedules.first_run(schedule, now))
+
+
+def keep_apart(job: Job) -> None:
+    """Give a one-time job that is planned anew a time of its own.
+
+    The edit answered for the time it had, or cancelled what waited; at that very time nothing
+    could be planned any more, and the job would wait for ever.
+    """
+    over = job.state in (JobState.COMPLETED, JobState.FAILED, JobState.DELETED)
+    if job.schedule_type == ScheduleType.ONE_TIME and job.scheduled_at is not None and not over:
+        job.scheduled_at = free_moment(job, job.scheduled_at)
+
+
+def free_moment(job: Job, at: datetime) -> datetime:
+    """The first millisecond from `at` on that has no scheduled execution of the job."""
+    while Execution.objects.filter(job=job, scheduled_at=at, trigger=Trigger.SCHEDULE).exists():
+        at += MILLISECOND
+    return at
 
 
 def _pass_over(job: Job, schedule: Schedule, cursor: datetime, now: datetime) -> None:

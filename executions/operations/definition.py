@@ -95,6 +95,7 @@ def update(
     for name, value in values.items():
         setattr(job, name, value)
     if replans:
+        planner.keep_apart(job)
         schedules.point(job, schedules.first_run(read_schedule(job), now))
     job.version += 1
     job.updated_at = now

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 
 from executions import wake
 from executions.engine import clock, planner
-from executions.models import Execution, Trigger
 from executions.operations.jobrow import (
     leave_schedule,
     locked,
@@ -20,8 +19,6 @@ from executions.operations.refusal import Refused
 from jobs import audit, schedules, versions
 from jobs.audit import Actor
 from jobs.models import AuditAction, Job, JobState, ScheduleType
-
-MILLISECOND = timedelta(milliseconds=1)
 
 
 @transaction.atomic
@@ -40,7 +37,7 @@ def reschedule(job: Job, at: datetime, *, by: Actor) -> Job:
         _move_next_run(job, at, now)
     else:
         leave_schedule(job, now)
-        job.scheduled_at = _free_moment(job, at) if _is_one_time(job) else at
+        job.scheduled_at = planner.free_moment(job, at) if _is_one_time(job) else at
         job.version += 1
         schedules.point(job, schedules.first_run(read_schedule(job), now))
         versions.record(job, by=by.name, now=now)
@@ -65,16 +62,9 @@ def _is_one_time(job: Job) -> bool:
     return job.schedule_type == ScheduleType.ONE_TIME
 
 
-def _free_moment(job: Job, at: datetime) -> datetime:
-    """The first millisecond from `at` on that has no scheduled execution of the job."""
-    while Execution.objects.filter(job=job, scheduled_at=at, trigger=Trigger.SCHEDULE).exists():
-        at += MILLISECOND
-    return at
-
-
 def _move_next_run(job: Job, at: datetime, now: datetime) -> None:
     cursor = job.next_run_at
-    at = _free_moment(job, at)
+    at = planner.free_moment(job, at)
     if cursor is not None and cursor != at:
         until = max(cursor, at - schedules.MOMENT)
         planner.answer_for_unplanned(job, None, until, now=now)
