@@ -180,8 +180,9 @@ class World:
         """Executions that did not reach a final state, and fire times that were not planned."""
         foreseen = sum(len(definition.times or ()) for definition in self.definitions)
         answered = self.database.one(
-            "SELECT coalesce(sum(coalesce(skipped_count, 1)), 0) FROM job_executions"
-            f" WHERE trigger = 'schedule' AND status IN {FINAL}"
+            "SELECT coalesce(sum(coalesce(e.skipped_count, 1)), 0) FROM job_executions AS e"
+            " JOIN batch_jobs AS j ON j.id = e.job_id"
+            f" WHERE e.trigger = 'schedule' AND e.status IN {FINAL} AND j.job_name <> 'history'"
         )
         open_ones = self.count(f"status NOT IN {FINAL}")
         return max(open_ones, foreseen - int(answered))
