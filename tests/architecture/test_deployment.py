@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -16,8 +17,10 @@ import yaml
 from django.core.management import get_commands
 from django.urls import resolve
 
+from executions.api.prometheus import SchedulerFigures
 from scheduler_site import environment
-from tests.architecture.test_documentation import rows
+from tests.architecture.test_documentation import anchors_of, rows
+from web.request_metrics import write_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -61,7 +64,7 @@ def test_kubernetes_asks_what_the_service_answers() -> None:
         for container in pod["containers"]:
             for probe in (container[key] for key in container if key.endswith("Probe")):
                 if "httpGet" in probe:
-                    assert resolve(probe["httpGet"]["path"])
+                    resolve(probe["httpGet"]["path"])
                     assert probe["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
                 else:
                     assert probe["exec"]["command"][2] in get_commands()
@@ -81,7 +84,7 @@ def test_kubernetes_runs_nothing_as_root_and_writes_nowhere_but_on_volumes() -> 
 
 
 def test_every_setting_that_is_set_is_one() -> None:
-    said = {}
+    said: dict[str, str] = {}
     for document in documents():
         said |= document.get("data", {}) | document.get("stringData", {})
     said |= environment.read_file(DEPLOY / "systemd" / "batch-scheduler.env")
@@ -159,3 +162,40 @@ def test_the_environment_of_the_cron_host_passes_djangos_review_of_its_security(
     )
 
     assert done.returncode == 0, done.stderr
+
+
+# Figures and alerts ---------------------------------------------------------------------------------
+
+
+def used_figures(expression: str) -> set[str]:
+    """The names of figures in a PromQL expression."""
+    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]", "", expression)
+    return set(re.findall(r"\b(?:scheduler|http|db)_\w+\b", bare))
+
+
+def expressions() -> list[str]:
+    rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
+    panels = json.loads((DEPLOY / "grafana" / "scheduler.json").read_text())["panels"]
+    return [rule["expr"] for rule in rules] + [
+        target["expr"] for panel in panels for target in panel["targets"]
+    ]
+
+
+@pytest.mark.django_db
+def test_alerts_and_panels_use_figures_that_exist() -> None:
+    families = re.findall(r"^# TYPE (\w+) (\w+)", write_metrics([SchedulerFigures()]).decode(), re.MULTILINE)
+    parts = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
+    there = {name + end for name, kind in families for end in parts.get(kind, ("",))}
+
+    used = set().union(*(used_figures(expression) for expression in expressions()))
+
+    assert len(used) > 8
+    assert used - there == set()
+
+
+def test_every_alert_rule_leads_to_its_page_of_the_runbook() -> None:
+    for rule in yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]:
+        page, _, anchor = rule["annotations"]["runbook"].partition("#")
+
+        assert anchor in anchors_of(ROOT / page), rule["alert"]
+        assert f"`{rule['alert']}`" in (ROOT / page).read_text(), rule["alert"]
