@@ -20,7 +20,7 @@ from executions.simulation import Report, simulate
 from executions.simulation.loading import load_jobs, load_situation
 from jobs import manifest
 from jobs.models import Job, JobState
-from web.moments import parse_moment
+from web.moments import parse_since
 
 SHADES = " ▁▂▃▄▅▆▇█"
 
@@ -31,8 +31,8 @@ class Command(BaseCommand):
     help = "Play a range of time with the real planner and policies; nothing is stored or called."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--from", dest="start", required=True, help="RFC 3339 time or date")
-        parser.add_argument("--to", dest="end", required=True, help="RFC 3339 time or date")
+        parser.add_argument("--from", dest="start", required=True, help="RFC 3339 time, or a date: its begin")
+        parser.add_argument("--to", dest="end", required=True, help="RFC 3339 time, or a date: its begin")
         parser.add_argument("--jobs", help="a YAML file of jobs instead of the active ones")
         parser.add_argument("--slots", type=int, default=settings.WORKER_CONCURRENCY)
         parser.add_argument("--seed", type=int, default=0)
@@ -79,7 +79,7 @@ class Command(BaseCommand):
 
 def _range(start: str, end: str) -> tuple[datetime, datetime]:
     try:
-        found = parse_moment(start), parse_moment(end)
+        found = parse_since(start), parse_since(end)
     except ValueError as error:
         raise CommandError(str(error)) from error
     if found[1] <= found[0]:
