@@ -17,7 +17,7 @@ from django.urls import reverse
 from accounts.api_keys import create_key
 from accounts.models import ApiToken, User
 from jobs import audit
-from web.admin.fields import MomentField
+from web.admin.fields import MomentField, MomentWidget
 from web.redaction import MASK
 
 
@@ -119,7 +119,7 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
     search_fields = ["name", "user__email"]
     ordering = ["-created_at"]
     fields = ["name", "expires_at"]
-    formfield_overrides = {models.DateTimeField: {"form_class": MomentField}}
+    formfield_overrides = {models.DateTimeField: {"form_class": MomentField, "widget": MomentWidget}}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         return super().get_queryset(request).defer("token_hash")

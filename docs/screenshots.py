@@ -66,8 +66,8 @@ CHROMIUM_ARGUMENTS = [
     "--font-render-hinting=none",
 ]
 VIEWS: dict[str, dict[str, Any]] = {
-    "light": {"viewport": {"width": 1360, "height": 940}, "color_scheme": "light"},
-    "dark": {"viewport": {"width": 1360, "height": 940}, "color_scheme": "dark"},
+    "light": {"viewport": {"width": 1360, "height": 900}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1360, "height": 900}, "color_scheme": "dark"},
     "phone": {
         "viewport": {"width": 390, "height": 844},
         "color_scheme": "light",

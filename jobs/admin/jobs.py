@@ -29,7 +29,7 @@ from jobs.audit import actor_of
 from jobs.models import Job, JobState, ScheduleType
 from web.admin import shown
 from web.admin.drawings import Bar, draw_sparkline
-from web.admin.fields import MomentField
+from web.admin.fields import MomentField, MomentWidget
 from web.admin.lists import ListAdmin, RowList
 from web.admin.verbs import Verb, VerbsMixin, explain
 from web.errors import Refusal
@@ -73,7 +73,7 @@ class JobAdmin(VerbsMixin, ListAdmin):
     search_help_text = "Part of a name or description, an id or a number"
     ordering = ["name", "id"]
     radio_fields = {"execution_type": admin.HORIZONTAL}
-    formfield_overrides = {models.DateTimeField: {"form_class": MomentField}}
+    formfield_overrides = {models.DateTimeField: {"form_class": MomentField, "widget": MomentWidget}}
 
     class Media:
         js = ["web/admin/job_form.js"]

@@ -24,6 +24,7 @@ JUDGED = (
     "admin:executions_deadletter_changelist",
     "admin:executions_deadletter_groups",
     "admin:alerts_alert_add",
+    "admin:accounts_apitoken_add",
     "admin:accounts_user_changelist",
 )
 
