@@ -6,9 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count
-
-from executions.models import WAITING, Execution, Status
+from executions.rows import fetch
 from jobs.models import Job, JobState, Queue
 
 EVERYTHING = "*"
@@ -32,17 +30,17 @@ class Lane:
 def count_lanes() -> list[Lane]:
     """Every queue that a row, a job or an unfinished execution names, by name; `*` sums them up."""
     rows = {row.name: row for row in Queue.objects.all()}
-    waiting = _count(Execution.objects.filter(status__in=WAITING))
-    running = _count(Execution.objects.filter(status=Status.RUNNING))
+    waiting, running = _count("'PENDING', 'RETRYING'"), _count("'RUNNING'")
     named = Job.objects.exclude(state=JobState.DELETED).order_by().values_list("queue", flat=True).distinct()
     names = {EVERYTHING, DEFAULT, *rows, *named, *waiting, *running}
     waiting[EVERYTHING], running[EVERYTHING] = waiting.total(), running.total()
     return [_lane(name, rows.get(name), waiting[name], running[name]) for name in sorted(names)]
 
 
-def _count(rows: object) -> Counter[str]:
-    assert hasattr(rows, "order_by")
-    return Counter(dict(rows.order_by().values_list("queue").annotate(Count("id"))))
+def _count(states: str) -> Counter[str]:
+    """How many executions are in these states, written out for the sake of partial indexes, by queue."""
+    rows = fetch(f"SELECT queue, count(*) FROM job_executions WHERE status IN ({states}) GROUP BY queue")
+    return Counter(dict(rows))
 
 
 def _lane(name: str, row: Queue | None, waiting: int, running: int) -> Lane:

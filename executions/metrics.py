@@ -40,10 +40,11 @@ class SystemFigures:
 
 def read_system(now: datetime) -> SystemFigures:
     """The figures of the whole system, from kept counts and partial indexes."""
-    recent = count_recent(now)
+    totals = statistics.totals()
+    recent = count_recent(now, totals)
     return SystemFigures(
         jobs=count_jobs(),
-        totals=statistics.totals(),
+        totals=totals,
         last_day=sum(recent.values()),
         failed_last_day=recent.get(Status.FAILED, 0),
         dead_letters=count_dead_letters(),
@@ -62,7 +63,7 @@ def count_dead_letters() -> int:
     return DeadLetter.objects.filter(resolved=False).count()
 
 
-def count_recent(now: datetime) -> dict[str, int]:
+def count_recent(now: datetime, totals: dict[str, Total] | None = None) -> dict[str, int]:
     """By state, the executions that ended in the last 24 hours, and those that have not ended.
 
     Whole hours are kept; only the hour that the day begins in is counted, by its index.
@@ -73,9 +74,9 @@ def count_recent(now: datetime) -> dict[str, int]:
     edge = Execution.objects.filter(completed_at__gte=since, completed_at__lt=full).order_by()
     for status, count in edge.values_list("status").annotate(Count("id")):
         counts[status] = counts.get(status, 0) + count
-    totals = statistics.totals()
+    kept = totals or statistics.totals()
     for status in UNFINISHED:
-        counts[status] = totals[status].count
+        counts[status] = kept[status].count
     return counts
 
 

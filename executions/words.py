@@ -167,7 +167,8 @@ def _tell_running(row: Execution, at: datetime, circumstances: Circumstances, no
 
 
 def _tell_waiting(row: Execution, at: datetime, circumstances: Circumstances, now: datetime) -> str:
-    words = f"waits for {circumstances.holds.get(row.id, 'its turn').removeprefix('waits for ')}"
+    hold = circumstances.holds.get(row.id, "its turn")
+    words = hold if hold.startswith("waits for ") else f"waits: {hold}"
     if row.status == Status.RETRYING and row.error_message:
         return f"{words}, after attempt {row.attempt} failed: {row.error_message}"
     return words

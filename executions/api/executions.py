@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db import connection
+from django.db.models import F, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -30,6 +31,7 @@ from web.api.query import QueryReader
 from web.api.views import ApiViewSet
 from web.errors import NotFound
 
+MUCH = 20  # an owner of a twentieth of the ledger owns much of it
 NEWEST_FIRST = ("-scheduled_at", "-id")
 # What an answer shows of the job. A body may have kilobytes, and lists do not show it.
 JOB_FIELDS = ("job__uuid", "job__name", "job__schedule_type", "job__user_id")
@@ -57,6 +59,7 @@ class ExecutionViewSet(ApiViewSet):
     noun = "Execution"
     items_key = "executions"
     page_limit = 5
+    counted: int | None = None
 
     def owner_of(self, obj: Execution) -> UUID | None:
         owner: UUID | None = obj.job.user_id
@@ -64,8 +67,10 @@ class ExecutionViewSet(ApiViewSet):
 
     def count_rows(self, rows: QuerySet[Execution]) -> int:
         """How many there are; the whole ledger is not counted, because its count is kept."""
-        everything = not rows.query.where
-        return count_all() if everything else rows.order_by().count()
+        if self.counted is None:
+            everything = not rows.query.where
+            self.counted = count_all() if everything else rows.order_by().count()
+        return self.counted
 
     @extend_schema(
         responses=ExecutionSerializer(many=True),
@@ -80,7 +85,13 @@ class ExecutionViewSet(ApiViewSet):
             # By the job's number, so that its own index answers; nobody has 0.
             key = Job.objects.filter(uuid=job_id).values_list("id", flat=True).first()
             rows = rows.filter(job_id=key or 0)
+        elif connection.vendor == "sqlite" and self.owns_much(rows):
+            rows = self.filtered(walked_by_time(request.user), query)
         return self.list_executions(rows)
+
+    def owns_much(self, rows: QuerySet[Execution]) -> bool:
+        """Whether the caller, who does not see all, sees a good part of the whole ledger."""
+        return not self.request.user.is_staff and MUCH * self.count_rows(rows) >= count_all()
 
     def filtered(self, rows: QuerySet[Execution], query: QueryReader) -> QuerySet[Execution]:
         """The rows that the list's filters leave; what is wrong with the page is noticed with them."""
@@ -152,6 +163,17 @@ class JobExecutionViewSet(ExecutionViewSet):
             rows = self.filtered(Execution.objects.select_related("job").order_by(*NEWEST_FIRST), query)
         self.job = find_job(request.user, self.kwargs["id"])
         return self.list_executions(rows.filter(job_id=self.job.id))
+
+
+def walked_by_time(user: Any) -> QuerySet[Execution]:
+    """The caller's executions, found by going through all of them by time.
+
+    SQLite would read everything that the caller owns in order to sort it; an index that it cannot
+    use (job_id + 0) leaves it the one by time.
+    """
+    jobs = Job.objects.visible_to(user).values("id")
+    rows = Execution.objects.alias(of_job=F("job_id") + 0).filter(of_job__in=jobs)
+    return rows.select_related("job").order_by(*NEWEST_FIRST)
 
 
 def find_job(user: Any, key: UUID) -> Job:

@@ -35,10 +35,11 @@ class ReportViewSet(ApiViewSet):
 
     def get_queryset(self) -> QuerySet[ReportFile]:
         uuid = Job.objects.filter(id=OuterRef("job_id")).values("uuid")
-        return super().get_queryset().annotate(job_uuid=Subquery(uuid))
+        rows: QuerySet[ReportFile] = super().get_queryset().annotate(job_uuid=Subquery(uuid))
+        return rows
 
     def owner_of(self, obj: ReportFile) -> UUID | None:
-        return Job.objects.filter(id=obj.job_id).values_list("user_id", flat=True).first()
+        return Job.objects.filter(id=obj.job_id or 0).values_list("user_id", flat=True).first()
 
     @extend_schema(
         responses=ReportSerializer(many=True), parameters=[OpenApiParameter("jobId", OpenApiTypes.UUID)]

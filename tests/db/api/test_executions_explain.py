@@ -55,7 +55,7 @@ def test_every_fire_time_of_a_window_is_answered(ada: Any, job: Any) -> None:
     first, last = body["occurrences"][0], body["occurrences"][-1]
     assert set(first) == {"scheduledAt", "outcome", "reason", "executionId", "detail"}
     assert first["executionId"] == str(Execution.objects.get(scheduled_at=NOW + HOUR).id)
-    assert first["detail"] == "waits for the job is paused"
+    assert first["detail"] == "waits: the job is paused"
     assert last["detail"].endswith(": maintenance")
 
 
