@@ -10,7 +10,7 @@ import copy
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path as FilePath
@@ -255,6 +255,32 @@ def name_problems(entry: Entry, problems: Mapping[str, str]) -> list[FileProblem
         root, dot, rest = column.partition(".")
         found.append(entry.blame(documents.WIRE.get(root, root) + dot + rest, text))
     return found
+
+
+def read_jobs(text: str) -> list[Job]:
+    """The active jobs that a file means, not stored and without their secrets: enough to look ahead with.
+
+    Raises ManifestError with every problem of its form and its values.
+    """
+    jobs: list[Job] = []
+    problems: list[FileProblem] = []
+    for entry in read(text):
+        bare = replace(entry, document=_without_secrets(entry.document))
+        columns, found = columns_of(bare, None, environ={})
+        found = found or check(bare, columns, None)
+        if not found and entry.document.get("status", "ACTIVE") == "ACTIVE":
+            jobs.append(Job(name=entry.name, **columns))
+        problems += found
+    if problems:
+        raise ManifestError(problems)
+    return jobs
+
+
+def _without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in document.items() if name not in documents.WITH_SECRETS}
+    if isinstance(kept.get("api"), str):
+        kept["api"] = kept["api"].partition("?")[0]
+    return kept
 
 
 # Drift ----------------------------------------------------------------------------------------------
