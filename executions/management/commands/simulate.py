@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from argparse import ArgumentParser
 from datetime import datetime
@@ -92,17 +91,9 @@ def _jobs(path: str | None) -> list[Job]:
     if path is None:
         return list(Job.objects.filter(state=JobState.ACTIVE).order_by("id"))
     try:
-        return [_from_entry(entry) for entry in manifest.read(Path(path).read_text(encoding="utf-8"))]
+        return manifest.read_jobs(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CommandError(f"{path}: {error}") from error
-
-
-def _from_entry(entry: manifest.Entry) -> Job:
-    columns, problems = manifest.columns_of(entry, None, environ=os.environ)
-    problems += manifest.check(entry, columns, None) if not problems else []
-    if problems:
-        raise manifest.ManifestError(problems)
-    return Job(name=entry.name, **columns)
 
 
 def _progress() -> Progress:
