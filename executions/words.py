@@ -10,9 +10,9 @@ from uuid import UUID
 
 from executions.models import WAITING, DeadLetter, Execution, Reason, Status, Trigger
 from executions.waiting import waiting_for
-from jobs import schedules
+from jobs import registry, schedules
 from jobs.models import AuditAction, AuditEntry, Job, JobState
-from jobs.timing import next_occurrence
+from jobs.timing import jitter, next_occurrence
 from web.moments import format_moment
 
 ON_TIME = timedelta(seconds=1)
@@ -38,6 +38,18 @@ class Circumstances:
     holds: Mapping[UUID, str] = field(default_factory=dict)
     letters: Mapping[UUID, DeadLetter] = field(default_factory=dict)
     reruns: Mapping[datetime, list[tuple[str, str]]] = field(default_factory=dict)
+
+    @property
+    def awaits_ping(self) -> bool:
+        """Whether the work is done elsewhere, and the run only waits to hear of it."""
+        job = self.job
+        return registry.resolve(handler=job.handler, api=job.api_endpoint, name=job.name) == "ping"
+
+    def spread(self, row: Execution) -> timedelta:
+        """How much the job's jitter puts the start off."""
+        if row.trigger != Trigger.SCHEDULE:
+            return timedelta(0)
+        return jitter(row.job_id, row.scheduled_at, self.job.jitter_seconds)
 
     def last(self, actions: Sequence[str], at: datetime) -> AuditEntry | None:
         """The last entry of one of these actions at or before a moment."""
@@ -108,12 +120,15 @@ def _reruns(at: datetime, circumstances: Circumstances) -> list[str]:
     return [f"{said[trigger]}: {status}" for trigger, status in circumstances.reruns.get(at, [])]
 
 
-def _started(row: Execution) -> str:
+def _started(row: Execution, circumstances: Circumstances) -> str:
     if row.started_at is None:
         return "never started"
-    late = row.started_at - row.scheduled_at
+    if circumstances.awaits_ping:
+        return f"its ping was awaited for {span(max(row.started_at - row.scheduled_at, timedelta(0)))}"
+    spread = circumstances.spread(row)
+    late = row.started_at - row.scheduled_at - spread
     if late < ON_TIME:
-        return "started on time"
+        return "started on time" if spread < ON_TIME else f"started on time, spread by {span(spread)}"
     planned_late = row.created_at - row.scheduled_at
     if planned_late < ON_TIME:
         return f"started {span(late)} late, after waiting for its turn"
@@ -141,12 +156,12 @@ def _times(count: int) -> str:
 def _tell_success(row: Execution, at: datetime, circumstances: Circumstances, now: datetime) -> str:
     took = row.execution_duration_ms
     took_words = "" if took is None else f"took {span(timedelta(milliseconds=took))}"
-    return ", ".join(part for part in (_started(row), took_words, _attempts(row)) if part)
+    return ", ".join(part for part in (_started(row, circumstances), took_words, _attempts(row)) if part)
 
 
 def _tell_failure(row: Execution, at: datetime, circumstances: Circumstances, now: datetime) -> str:
     error = row.error_message or row.reason or "no reason was kept"
-    parts = [_started(row), _attempts(row) or "1 attempt", f"failed: {error}"]
+    parts = [_started(row, circumstances), _attempts(row) or "1 attempt", f"failed: {error}"]
     letter = circumstances.letters.get(row.id)
     if letter is not None:
         parts.append(
@@ -156,7 +171,7 @@ def _tell_failure(row: Execution, at: datetime, circumstances: Circumstances, no
 
 
 def _tell_running(row: Execution, at: datetime, circumstances: Circumstances, now: datetime) -> str:
-    parts = [_started(row)]
+    parts = [_started(row, circumstances)]
     if row.executed_at is not None:
         parts.append(f"attempt {row.attempt} has run for {span(max(now - row.executed_at, timedelta(0)))}")
     if row.lease_expires_at is not None and row.lease_expires_at < now:
@@ -176,7 +191,7 @@ def _tell_waiting(row: Execution, at: datetime, circumstances: Circumstances, no
 
 def _tell_cancelled(row: Execution, at: datetime, circumstances: Circumstances, now: datetime) -> str:
     ended = row.completed_at or now
-    begun = f", {_started(row)}" if row.started_at else " before it started"
+    begun = f", {_started(row, circumstances)}" if row.started_at else " before it started"
     if row.reason == Reason.REPLACED:
         return f"replaced by a newer fire time (overlapPolicy replace){begun}"
     if row.reason == Reason.JOB_DELETED:

@@ -13,8 +13,10 @@ from executions import horizons, ledger, operations
 from executions.engine import clock, planner
 from executions.ledger import Answer
 from executions.models import Execution, Status
+from executions.words import span
 from jobs.audit import COMMAND_LINE, Actor
 from jobs.models import Calendar, Job
+from jobs.timing import jitter
 from tests.db.executions.world import NOW, make_dead_letter, make_execution, make_job
 
 pytestmark = pytest.mark.django_db
@@ -123,6 +125,37 @@ def test_a_run_that_was_planned_late_says_that_nobody_was_there(world: World) ->
     )
     (answer,) = explain(job, at, at + HOUR, at + HOUR)
     assert answer.detail == ("started 10 min late: it was planned 10 min after its time, took 1.2 s")
+
+
+def test_a_spread_start_and_an_awaited_ping_are_not_called_late(world: World) -> None:
+    at = NOW + HOUR
+    spread = make_job(jitter_seconds=600)
+    ran: dict[str, Any] = {"scheduled_at": at, "created_at": at, "status": Status.SUCCESS, "attempt": 1}
+    put_off = jitter(spread.id, at, 600)
+    make_execution(spread, **ran, started_at=at + put_off, completed_at=at + put_off)
+    (answer,) = explain(spread, at, at + HOUR, at + HOUR)
+    assert answer.detail == f"started on time, spread by {span(put_off)}"
+    pinged = make_job(handler="ping")
+    make_execution(pinged, **ran, started_at=at + timedelta(minutes=4), completed_at=at + HOUR)
+    (answer,) = explain(pinged, at, at + HOUR, at + HOUR)
+    assert answer.detail == "its ping was awaited for 4 min"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.25, "250 ms"),
+        (4.2, "4.2 s"),
+        (59, "59 s"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (3 * 3600 + 300, "3 h 5 min"),
+        (86_400 * 2 + 3600 * 4, "2 d 4 h"),
+        (86_400 * 90, "90 d"),
+    ],
+)
+def test_a_length_of_time_has_its_two_largest_units(seconds: float, words: str) -> None:
+    assert span(timedelta(seconds=seconds)) == words
 
 
 def test_what_the_scheduler_slept_through_is_one_stretch(world: World) -> None:
