@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a container runs: `web` (the default), `scheduler`, `worker` (Celery), or any other command as it is.
+# What a container runs: `web` (the default), `scheduler`, `worker` (plans nothing), or any other command as it is.
 set -eu
 
 role=${1:-web}
@@ -15,6 +15,6 @@ esac
 case "$role" in
   web) exec gunicorn "$@" ;;
   scheduler) exec python manage.py run_scheduler "$@" ;;
-  worker) exec celery --app scheduler_site worker --loglevel "${CELERY_LOG_LEVEL:-info}" "$@" ;;
+  worker) exec python manage.py run_scheduler --work-only "$@" ;;
   *) exec "$role" "$@" ;;
 esac
