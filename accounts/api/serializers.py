@@ -105,7 +105,7 @@ class ApiKeySerializer(StrictModelSerializer):
     id = IdField(read_only=True)
     name = TextField(max_length=100)
     expires_at = MomentField(required=False, allow_null=True)
-    last_used_at = MomentField(read_only=True)
+    last_used_at = MomentField(read_only=True, allow_null=True)
     created_at = MomentField(read_only=True)
 
     class Meta:

@@ -29,7 +29,7 @@ class DummySerializer(StrictSerializer):
 
 
 _document = extend_schema(
-    responses=DummySerializer,
+    responses={200: DummySerializer, 404: None},
     parameters=[
         OpenApiParameter("status", OpenApiTypes.INT, description="Answer with this code"),
         OpenApiParameter("delayMs", OpenApiTypes.INT, description=f"Wait so long, at most {MAX_DELAY_MS}"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from executions.api.dialect import status_of
@@ -336,5 +337,6 @@ class HandlerSerializer(StrictSerializer):
     params = serializers.JSONField(allow_null=True, help_text="A JSON Schema, or null where any object does")
 
 
+@extend_schema_serializer(many=False)
 class HandlersSerializer(StrictSerializer):
     handlers = HandlerSerializer(many=True)

@@ -43,7 +43,7 @@ _HEADERS = {
     429: {"Retry-After": {"schema": {"type": "integer", "example": 30}}},
 }
 _EVERYWHERE = (400, 401, 403, 429, 500, 503)
-_WITH_BODY = (409, 413, 415)
+_WITH_BODY = (413, 415)
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
 
 
@@ -59,6 +59,8 @@ class DocumentedSchema(AutoSchema):
         schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         if direction == "request" and isinstance(serializer, StrictSerializer):
             schema["additionalProperties"] = False
+        if not serializer.__class__.__doc__:
+            schema.pop("description", None)  # it would be that of our base class
         return schema
 
     def _get_paginator(self) -> Any:
@@ -105,19 +107,27 @@ def document_errors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for path, operations in result["paths"].items():
         for method in METHODS:
             if method in operations:
-                _add_errors(path, operations[method])
+                _add_errors(path, method, operations[method])
     return result
 
 
-def _add_errors(path: str, operation: dict[str, Any]) -> None:
+def _add_errors(path: str, method: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    # A view that names one of these without a body means the usual one.
+    named = [
+        int(status) for status, answer in responses.items() if status >= "400" and "content" not in answer
+    ]
     statuses = [*_EVERYWHERE]
     if "{" in path:
         statuses.append(404)
+    if method != "get":
+        statuses.append(409)
     if "requestBody" in operation:
         statuses.extend(_WITH_BODY)
-    responses = operation["responses"]
     for status in statuses:
         responses.setdefault(str(status), {"$ref": f"#/components/responses/{_name(status)}"})
+    for status in named:
+        responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
     operation["responses"] = dict(sorted(responses.items()))
 
 
