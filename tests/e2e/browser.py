@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import Client
 from playwright.sync_api import Page, sync_playwright
 
@@ -97,4 +98,6 @@ def browsing(base: str, user: User, **options: Any) -> Iterator[Visitor]:
         finally:
             context.close()
             browser.close()
+            # Beside Playwright's loop Django keeps connections of their own, which nobody else would close.
+            connections.close_all()
     assert not visitor.complaints, visitor.complaints
