@@ -20,7 +20,7 @@ def find_job(text: str) -> Job:
         found = jobs.filter(id=int(text)).first() if text.isdecimal() and len(text) < 19 else None
     if found is not None:
         return found
-    named = list(jobs.filter(name=text)[:2])
+    named: list[Job] = list(jobs.filter(name=text)[:2])
     if len(named) == 1:
         return named[0]
     if named:

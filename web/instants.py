@@ -16,7 +16,7 @@ FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
 
 
-class InstantLoader(BaseTzLoader):
+class InstantLoader(BaseTzLoader):  # type: ignore[misc]  # the stubs know no class here
     """Reads a `timestamptz` as an aware UTC time, whatever it holds."""
 
     timezone = UTC

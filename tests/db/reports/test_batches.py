@@ -203,7 +203,7 @@ def test_a_stop_between_chunks_keeps_what_is_committed() -> None:
     def write(rows: Sequence[Transaction]) -> None:
         complete(rows)
         if statuses().get("completed") == 20:
-            run.stop.set()
+            run.stop.set()  # type: ignore[attr-defined]  # an Event in tests
 
     with pytest.raises(Stopped) as caught:
         run_batch(run, pending(), write=write, chunk_rows=10)
@@ -221,7 +221,7 @@ def test_a_stop_inside_a_chunk_of_slow_rows_waits_for_one_row_only() -> None:
     def process(row: Transaction) -> None:
         seen.append(row.pk)
         if len(seen) == 4:
-            run.stop.set()
+            run.stop.set()  # type: ignore[attr-defined]  # an Event in tests
 
     with pytest.raises(Stopped):
         run_batch(run, pending(), process=process, write=complete, chunk_rows=10)

@@ -259,7 +259,7 @@ def test_a_stop_leaves_no_file_and_a_usable_connection(
 
     def report(progress: Progress) -> None:
         told.append(progress.processed)
-        run.stop.set()
+        run.stop.set()  # type: ignore[attr-defined]  # an Event in tests
 
     run.report = report
 

@@ -131,7 +131,7 @@ def test_transactions_are_completed_in_key_order() -> None:
     def stop_after_two_chunks(progress: Any) -> None:
         save(progress)
         if progress.processed == 20:
-            run.stop.set()
+            run.stop.set()  # type: ignore[attr-defined]  # an Event in tests
 
     run.save = stop_after_two_chunks
     with pytest.raises(Stopped):
