@@ -193,7 +193,7 @@ def _fill_figures(
     found.released_attempts = reasons.get("released", 0)
 
 
-def _check_times(found: Findings, rows: dict[str, dict[str, Any]], definitions: Sequence[Definition]) -> None:
+def _check_times(found: Findings, rows: dict[str, dict[str, Any]], definitions: Sequence[Definition]) -> None:  # noqa: C901 - a list of what may be wrong
     by_job: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows.values():
         if row["trigger"] == "schedule":
@@ -246,11 +246,11 @@ def _check_finals(
 
 def _check_attempts(found: Findings, database: Database, rows: dict[str, dict[str, Any]]) -> None:
     attempts: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in database.fetch(
+    for attempt in database.fetch(
         "SELECT execution_id, attempt_number, status, finished_at FROM batch_job_logs ORDER BY 1, 2"
     ):
-        attempts[row[0]].append(row)
-    letters = Counter(row[0] for row in database.fetch("SELECT execution_id FROM failed_jobs_dlq"))
+        attempts[attempt[0]].append(attempt)
+    letters = Counter(one[0] for one in database.fetch("SELECT execution_id FROM failed_jobs_dlq"))
     for key, row in rows.items():
         mine = attempts.get(key, [])
         wins = sum(one[2] == "success" for one in mine)
@@ -307,7 +307,7 @@ def _check_stuck(found: Findings, database: Database, rows: dict[str, dict[str, 
             found.stuck.append(f"the fire time {due} of {name} was not planned")
 
 
-def _check_calls(
+def _check_calls(  # noqa: C901 - a list of what may be wrong
     found: Findings,
     rows: dict[str, dict[str, Any]],
     calls: Sequence[Call],

@@ -30,8 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # Every change of an execution's state, written down by the database itself.
 WITNESS = {
     "postgresql": (
-        "CREATE TABLE fault_moves (id bigserial PRIMARY KEY, execution_id uuid, source text, target text,"
-        " attempt int, token uuid, at timestamptz DEFAULT clock_timestamp())",
+        (
+            "CREATE TABLE fault_moves (id bigserial PRIMARY KEY, execution_id uuid, source text, target text,"
+            " attempt int, token uuid, at timestamptz DEFAULT clock_timestamp())"
+        ),
         """
         CREATE FUNCTION fault_witness() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -41,20 +43,30 @@ WITNESS = {
             RETURN NULL;
         END $$
         """,
-        "CREATE TRIGGER fault_born AFTER INSERT ON job_executions"
-        " FOR EACH ROW EXECUTE FUNCTION fault_witness()",
-        "CREATE TRIGGER fault_moved AFTER UPDATE ON job_executions FOR EACH ROW"
-        " WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION fault_witness()",
+        (
+            "CREATE TRIGGER fault_born AFTER INSERT ON job_executions"
+            " FOR EACH ROW EXECUTE FUNCTION fault_witness()"
+        ),
+        (
+            "CREATE TRIGGER fault_moved AFTER UPDATE ON job_executions FOR EACH ROW"
+            " WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION fault_witness()"
+        ),
     ),
     "sqlite": (
-        "CREATE TABLE fault_moves (id integer PRIMARY KEY, execution_id char(32), source text, target text,"
-        " attempt int, token char(32), at text DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')))",
-        "CREATE TRIGGER fault_born AFTER INSERT ON job_executions BEGIN"
-        " INSERT INTO fault_moves (execution_id, source, target, attempt, token)"
-        " VALUES (NEW.id, NULL, NEW.status, NEW.attempt, NEW.token); END",
-        "CREATE TRIGGER fault_moved AFTER UPDATE ON job_executions WHEN OLD.status IS NOT NEW.status BEGIN"
-        " INSERT INTO fault_moves (execution_id, source, target, attempt, token)"
-        " VALUES (NEW.id, OLD.status, NEW.status, NEW.attempt, NEW.token); END",
+        (
+            "CREATE TABLE fault_moves (id integer PRIMARY KEY, execution_id char(32), source text, target text,"
+            " attempt int, token char(32), at text DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')))"
+        ),
+        (
+            "CREATE TRIGGER fault_born AFTER INSERT ON job_executions BEGIN"
+            " INSERT INTO fault_moves (execution_id, source, target, attempt, token)"
+            " VALUES (NEW.id, NULL, NEW.status, NEW.attempt, NEW.token); END"
+        ),
+        (
+            "CREATE TRIGGER fault_moved AFTER UPDATE ON job_executions WHEN OLD.status IS NOT NEW.status BEGIN"
+            " INSERT INTO fault_moves (execution_id, source, target, attempt, token)"
+            " VALUES (NEW.id, OLD.status, NEW.status, NEW.attempt, NEW.token); END"
+        ),
     ),
 }
 
@@ -72,7 +84,7 @@ class Database:
     def connect(self) -> Any:
         """A new connection in autocommit."""
         if self.kind == "postgresql":
-            connection = psycopg.connect(self.url, autocommit=True, connect_timeout=5)
+            connection: Any = psycopg.connect(self.url, autocommit=True, connect_timeout=5)
             connection.adapters.register_loader("timestamptz", InstantLoader)
             return connection
         path = self.url.removeprefix("sqlite:///")

@@ -128,8 +128,8 @@ def unsanitised_output() -> None:
     """What a handler answers goes to the database as it is."""
     from executions import lifecycle
 
-    lifecycle.clean_text = lambda text, **_: (text, False)
-    lifecycle.clean_json = lambda value: (value, False)
+    setattr(lifecycle, "clean_text", lambda text, **_: (text, False))  # noqa: B010
+    setattr(lifecycle, "clean_json", lambda value: (value, False))  # noqa: B010
 
 
 @defect

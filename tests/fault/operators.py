@@ -58,7 +58,7 @@ def serve() -> None:
             answer: list[Any] = ["done", _do(verb, *details)]
         except operations.Refused as error:
             answer = ["refused", str(error)]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
             answer = ["failed", f"{type(error).__name__}: {error}"]
         print(json.dumps(answer), flush=True)
 
@@ -99,9 +99,10 @@ def _browse(name: str) -> list[list[Any]]:
     """Ask as one user for everything of another user's job; each answer as [route, status, shows it]."""
     from datetime import UTC, datetime
 
+    from django.test import Client
+
     from accounts.access_tokens import issue_token
     from accounts.models import User
-    from django.test import Client
     from executions.models import Execution
     from jobs.models import Job
 

@@ -74,7 +74,11 @@ class Proxy:
 
     def cut(self) -> None:
         """Reset every line there is; new ones are served."""
-        self._do(lambda: [line.cut() for line in list(self._lines)])
+        self._do(self._cut_all)
+
+    def _cut_all(self) -> None:
+        for line in list(self._lines):
+            line.cut()
 
     def swallow_commits(self, count: int, *, after: int = 0) -> None:
         """Of the next `count` COMMITs (past the first `after`) the server's answer is lost and the line cut."""

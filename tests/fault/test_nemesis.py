@@ -127,7 +127,7 @@ def feed(world: World, stop: threading.Event) -> None:
             world.add_once(3, do="fail-first", expect={**lenient, "retries": 2}, retry_policy=policy)
             world.add_once(2, do="fail", expect=lenient)
             world.add_once(2, ms=300, execution_type="ATMOST_ONCE", expect=lenient)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
             world.event("feeding failed", error=str(error))
         stop.wait(max(0.0, every - (time.monotonic() - began)))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from tests.fault.processes import LEASE, ROOT, SLACK, environment, wait_for
+from tests.fault.processes import ROOT, SLACK, environment, wait_for
 from tests.fault.world import World
 
 POOL = 20  # DB_POOL_MAX of the processes here

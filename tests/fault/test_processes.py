@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -167,8 +168,8 @@ def test_the_process_of_an_isolated_handler_does_not_outlive_its_scheduler(share
 
     def gone() -> bool:
         try:
-            with open(f"/proc/{call.pid}/stat") as stat:
-                return stat.read().rpartition(")")[2].split()[0] == "Z"
+            stat = Path(f"/proc/{call.pid}/stat").read_text()
+            return stat.rpartition(")")[2].split()[0] == "Z"
         except OSError:
             return True
 

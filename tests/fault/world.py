@@ -210,8 +210,7 @@ class World:
 
     def stale_writes(self) -> int:
         """How many writes of workers that had lost their lease met no row."""
-        from_log = sum(one.said.count("stale_write") for one in self.schedulers)
-        return from_log
+        return sum(one.said.count("stale_write") for one in self.schedulers)
 
     # Judging --------------------------------------------------------------------------------------
 
@@ -282,7 +281,7 @@ def leave_a_corpse(world: World) -> str:
 def ask_for_a_requeue(world: World) -> str:
     """A dead letter that a bulk requeue is to bring back; answers its job's name."""
     at = world.now() - timedelta(minutes=5)
-    columns = {"exhausted": True, "planned_scheduled_at": at, "status": "failed"}
+    columns: dict[str, Any] = {"exhausted": True, "planned_scheduled_at": at, "status": "failed"}
     (name,) = world.add_once(1, at=at, expect={"final": ("SUCCESS", "FAILED")}, **columns)
     job = world.database.one("SELECT id FROM batch_jobs WHERE job_name = %s", [name])
     key, letter = uuid.uuid4(), uuid.uuid4()

@@ -165,8 +165,9 @@ class Ledger(RuleBasedStateMachine):
                 job, {"timezone": "Asia/Kolkata" if job.timezone is None else None}, by=COMMAND_LINE
             ),
         }
+        plain: Callable[..., object] = getattr(operations, verb, operations.pause)
         try:
-            verbs.get(verb, lambda: getattr(operations, verb)(job, by=COMMAND_LINE))()
+            verbs[verb]() if verb in verbs else plain(job, by=COMMAND_LINE)
         except (operations.Refused, operations.Invalid):
             pass
 
@@ -315,7 +316,7 @@ class Ledger(RuleBasedStateMachine):
         self.seen = rows
 
     def _each_row(self, rows: dict[UUID, dict[str, Any]]) -> None:
-        policies = dict(Job.objects.values_list("id", "retry_policy"))
+        policies: dict[int, Any] = dict(Job.objects.values_list("id", "retry_policy"))
         for key, row in rows.items():
             before = self.seen.get(key)
             if before is not None:
@@ -377,7 +378,7 @@ def bites() -> Iterator[None]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(900)
-class TestLedger(Ledger.TestCase):  # type: ignore[misc, name-defined]
+class TestLedger(Ledger.TestCase):  # type: ignore[misc, valid-type]
     """The machine as a test, on whichever database the run uses."""
 
     settings = settings(

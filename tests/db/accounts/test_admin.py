@@ -57,7 +57,7 @@ def test_staff_without_a_group_look_and_change_nothing() -> None:
 
 
 def test_an_admin_adds_a_user_whose_email_is_kept_in_lower_case() -> None:
-    form = {"email": "New@Example.com", "name": "New", "usable_password": "true", "password1": "a long word", "password2": "a long word"}  # fmt: skip  # noqa: E501
+    form = {"email": "New@Example.com", "name": "New", "usable_password": "true", "password1": "a long word", "password2": "a long word"}  # fmt: skip
     response = browse(admin()).post("/admin/accounts/user/add/", form)
     assert response.status_code == 302
     assert User.objects.get(email="new@example.com").check_password("a long word")

@@ -9,6 +9,8 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
+from typing import Any
 
 from jobs.contract import PermanentError, Progress, Result, RetryLater, Run
 from jobs.registry import handler
@@ -53,7 +55,7 @@ def _serve(run: Run) -> Result | None:
         note(run, "end")
 
 
-def _act(run: Run, do: str) -> Result | None:
+def _act(run: Run, do: str) -> Result | None:  # noqa: C901 - one line for each behaviour
     seconds = run.params.get("ms", 0) / 1000
     if do == "stubborn":  # does not look whether it shall stop
         time.sleep(seconds)
@@ -67,7 +69,7 @@ def _act(run: Run, do: str) -> Result | None:
         raise RetryLater("the target fails at first")
     if do == "talk":
         for number in range(20):
-            run.log.info(f"line {number}")
+            run.log.info(f"line {number}")  # noqa: G004 - no logger: lines kept with the run
             run.progress(number, 20)
         run.stop.wait(0.4)
     if do == "checkpoint":
@@ -78,7 +80,8 @@ def _act(run: Run, do: str) -> Result | None:
     if do == "base":
         raise _Odd("not even an Exception")
     if do in STRANGE:
-        return STRANGE[do]()
+        answer: Result | None = STRANGE[do]()
+        return answer
     run.check_stop()
     return Result(total=1, success=1)
 
@@ -104,7 +107,7 @@ def _raise(error: Exception) -> Result:
 
 
 # Answers that no database takes as they are. One call, then a final state, whatever it is.
-STRANGE = {
+STRANGE: dict[str, Callable[[], Any]] = {
     "nul": lambda: Result(total=1, success=1, data={"a\x00": "b\x00c"}, body="x\x00y"),
     "surrogate": lambda: Result(total=1, success=1, data=["\ud800"], body="\udfff"),
     "nan": lambda: Result(total=1, success=1, data=[float("nan"), float("inf")]),
@@ -116,7 +119,7 @@ STRANGE = {
     "keys": lambda: Result(total=1, success=1, data={_Unspeakable(): 1, 2: _Unspeakable()}),
     "no-words": lambda: Result(total=1, failure=1, reason=_Unspeakable()),  # type: ignore[arg-type]
     "totals": lambda: Result(total=2**40, success=-1),
-    "not-a-result": lambda: "done",  # type: ignore[return-value]
+    "not-a-result": lambda: "done",
     "nul-error": lambda: _raise(ValueError("a\x00b\ud800")),
     "odd-reason": lambda: _raise(PermanentError("no", reason="a reason that no column has room for")),
     "odd-totals": lambda: _raise(PermanentError("no", totals=(2**40, -1, 0))),
