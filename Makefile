@@ -28,6 +28,8 @@ test: dev lint ## Run every check and test, on SQLite and on PostgreSQL
 	  if [ -n "$$TEST_DATABASE_URL" ]; then \
 	    echo "== PostgreSQL"; \
 	    TEST_DATABASE=postgresql $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db tests/e2e; \
+	    echo "== Faults, the quick ones (make fault runs all)"; \
+	    TEST_DATABASE=postgresql $(PYTEST) $(PYTEST_ARGS) -m "not slow" tests/fault; \
 	  fi'
 
 install: $(VENV)/.installed ## Make the virtual environment with what the service needs
