@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -29,8 +30,15 @@ def postgres_url() -> str:
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of an empty database of this run's kind, for the processes a test starts."""
+    with empty_database(request, tmp_path) as address:
+        yield address
+
+
+@contextmanager
+def empty_database(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """The same for a fixture that lives longer than one test."""
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-        yield f"sqlite:///{tmp_path / 'product.sqlite3'}"
+        yield f"sqlite:///{folder / 'product.sqlite3'}"
         return
     server = request.getfixturevalue("postgres_url")
     name = f"product_{os.getpid()}_{secrets.token_hex(4)}"

@@ -209,13 +209,9 @@ def test_a_declared_hundred_megabytes_are_refused_without_being_read(send: Sende
             return part
 
     started = time.monotonic()
+    declared: Any = {"CONTENT_LENGTH": str(100 * MIB), "wsgi.input": Stream(b"x" * 2 * MIB)}
     response = send.client.generic(
-        "POST",
-        "/api/v1/jobs",
-        b"",
-        content_type="application/json",
-        headers=send.headers,
-        **{"CONTENT_LENGTH": str(100 * MIB), "wsgi.input": Stream(b"x" * 2 * MIB)},
+        "POST", "/api/v1/jobs", b"", content_type="application/json", headers=send.headers, **declared
     )
     assert (response.status_code, is_refused(response)) == (413, True)
     assert time.monotonic() - started < 5
