@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
 # Tests in as many processes as there are processors; PYTEST_ARGS is added to every run.
 PARALLEL ?= -n auto --dist loadfile
+# Fault tests wait more than they work; each of these processes has a PostgreSQL of its own to crash.
+FAULTS ?= -n 2 --dist load
 # Development commands on a bare checkout; what the environment or .env sets still wins.
 DEVELOP := SETTINGS_PROFILE=$${SETTINGS_PROFILE:-development}
 
@@ -27,9 +29,10 @@ test: dev lint ## Run every check and test, on SQLite and on PostgreSQL
 	  TEST_DATABASE=sqlite $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db tests/e2e; \
 	  if [ -n "$$TEST_DATABASE_URL" ]; then \
 	    echo "== PostgreSQL"; \
-	    TEST_DATABASE=postgresql $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db tests/e2e; \
+	    TEST_DATABASE=postgresql $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db tests/e2e \
+	      tests/property/test_lifecycle_machine.py; \
 	    echo "== Faults, the quick ones (make fault runs all)"; \
-	    TEST_DATABASE=postgresql $(PYTEST) $(PYTEST_ARGS) -m "not slow" tests/fault; \
+	    TEST_DATABASE=postgresql $(PYTEST) $(FAULTS) $(PYTEST_ARGS) -m "not slow" tests/fault; \
 	  fi'
 
 install: $(VENV)/.installed ## Make the virtual environment with what the service needs
@@ -55,8 +58,8 @@ refresh-migrate-seed: install ## Drop all data, migrate and seed (refuses outsid
 bench: dev ## Measure (bench/README.md tells how to read it)
 	@$(BIN)/python -m tests.postgres $(BIN)/python -m bench
 
-fault: dev ## Kill, stop and cut things, and check that the promise holds
-	@$(BIN)/python -m tests.postgres env TEST_DATABASE=postgresql $(PYTEST) $(PYTEST_ARGS) tests/fault
+fault: dev ## Kill, stop and cut things, and check that the promise holds (FAULT_SEED, FAULT_NEMESIS_SECONDS)
+	@$(BIN)/python -m tests.postgres env TEST_DATABASE=postgresql $(PYTEST) $(FAULTS) $(PYTEST_ARGS) tests/fault
 
 schema: dev ## Write docs/openapi.json anew from the code
 	@APP_ENV=development $(BIN)/python manage.py spectacular --validate --fail-on-warn \
