@@ -14,14 +14,8 @@ from tests.fault.processes import LEASE, POLL, SLACK, wait_for
 from tests.fault.world import World
 
 
-@pytest.mark.parametrize(
-    "shift",
-    [
-        "jumping",
-        pytest.param("7200", marks=pytest.mark.slow),
-        pytest.param("-7200", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", ["jumping", "7200", "-7200"])
 def test_a_host_whose_clock_is_wrong_runs_nothing_early_twice_or_late(
     shared_world: World, shift: str
 ) -> None:
@@ -38,7 +32,7 @@ def test_a_host_whose_clock_is_wrong_runs_nothing_early_twice_or_late(
     assert world.schedulers[0].pid in pids, "void: the one with the wrong clock did nothing"
 
 
-@pytest.mark.parametrize("shift", [7200.0, -7200.0])
+@pytest.mark.parametrize("shift", [pytest.param(7200.0, marks=pytest.mark.slow), -7200.0])
 def test_a_database_clock_that_jumps_ends_nothing_twice_and_leaves_no_lease_behind(
     world: World, shift: float
 ) -> None:

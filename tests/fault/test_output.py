@@ -38,7 +38,14 @@ def test_a_strange_answer_costs_one_call_and_holds_up_nobody(world: World) -> No
     assert rows[names["odd-reason"]][2] == "error"
 
 
-@pytest.mark.parametrize("column", ["scheduled_at", "start_at", "next_run_at"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "scheduled_at",
+        pytest.param("start_at", marks=pytest.mark.slow),
+        pytest.param("next_run_at", marks=pytest.mark.slow),
+    ],
+)
 def test_one_row_that_python_cannot_read_does_not_stop_the_others(world: World, column: str) -> None:
     """`infinity` and the year 10000 are times to a database, and to no other part of the product."""
     beyond = "infinity" if world.database.kind == "postgresql" else "10000-01-01 00:00:00"

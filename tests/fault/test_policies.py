@@ -25,7 +25,7 @@ def operator(shared_world: World) -> Iterator[Operator]:
     made.close()
 
 
-@pytest.mark.parametrize("policy", ["queue", "skip"])
+@pytest.mark.parametrize("policy", [pytest.param("queue", marks=pytest.mark.slow), "skip"])
 def test_a_job_that_runs_one_at_a_time_does_so_while_workers_die_and_stand_still(
     shared_world: World, policy: str
 ) -> None:
@@ -121,6 +121,7 @@ def test_nothing_is_planned_after_the_answer_to_a_pause_or_a_delete(
     assert found.finals.get("SKIPPED", 0) >= 6, "the time of the pause has an answer"
 
 
+@pytest.mark.slow
 def test_edits_that_race_the_planner_leave_no_fire_time_without_an_answer(
     shared_world: World, operator: Operator
 ) -> None:

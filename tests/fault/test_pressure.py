@@ -81,6 +81,7 @@ def test_the_number_of_connections_stays_within_the_pool_and_does_not_grow(share
     assert seen[-1] <= max(seen[:3]), f"connections grow: {seen}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_stranger_who_locks_rows_in_the_wrong_order_kills_no_process(shared_world: World) -> None:
     world = shared_world
@@ -144,6 +145,7 @@ def test_a_stranger_who_locks_rows_in_the_wrong_order_kills_no_process(shared_wo
     assert found.extra_calls <= found.lost_attempts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bouncer", ["true", "false"])
 def test_losing_every_notification_costs_a_poll_and_nothing_else(shared_world: World, bouncer: str) -> None:
     """Behind PgBouncer nobody listens; elsewhere the listening connection is killed again and again."""
@@ -226,7 +228,7 @@ def kill_amid_writes(world: World, times: int) -> None:
 
 
 def test_a_file_survives_kills_in_the_middle_of_writing(make_world: Callable[[str], World]) -> None:
-    kill_amid_writes(make_world("sqlite"), 4)
+    kill_amid_writes(make_world("sqlite"), 2)
 
 
 @pytest.mark.slow

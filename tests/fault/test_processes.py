@@ -99,10 +99,8 @@ def test_a_second_signal_ends_a_process_at_once_and_loses_nothing(world: World) 
     assert found.lost_attempts == 4
 
 
-@pytest.mark.parametrize(
-    "how",
-    ["kill", pytest.param("exit", marks=pytest.mark.slow), pytest.param("segv", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["kill", "exit", "segv"])
 @pytest.mark.timeout(300)
 def test_work_that_kills_its_worker_is_given_up_after_three_recoveries(
     make_world: Callable[[str], World], how: str
