@@ -12,12 +12,15 @@ from django.conf import settings
 from django.db import connection
 
 from executions.wake import CHANNEL
+from web import patience
+from web.patience import PatientConnection
 
 log = logging.getLogger("scheduler.listener")
 
 STEP = 1.0  # seconds between looks whether to end
 PROBE_AFTER = 20  # steps without a ring after which the connection is tried
 RECONNECT_AFTER = 2.0
+PROBE_LIMIT = 5.0  # seconds without an answer after which the connection is half-open
 
 
 class Listener:
@@ -49,8 +52,9 @@ class Listener:
             self._stopped.wait(RECONNECT_AFTER)
 
     def _listen(self) -> None:
-        with psycopg.connect(**_parameters(), autocommit=True) as own:
-            own.execute(f"LISTEN {CHANNEL}")
+        with PatientConnection.connect(**_parameters(), autocommit=True) as own:
+            with patience.limit(PROBE_LIMIT):
+                own.execute(f"LISTEN {CHANNEL}")
             quiet = 0
             while not self._stopped.is_set():
                 quiet += 1
@@ -59,7 +63,8 @@ class Listener:
                     self._ring()
                 if quiet >= PROBE_AFTER:
                     quiet = 0
-                    own.execute("SELECT 1")
+                    with patience.limit(PROBE_LIMIT):
+                        own.execute("SELECT 1")
 
 
 def _parameters() -> dict[str, Any]:

@@ -352,7 +352,8 @@ class Engine:
 
     def _do_outside(self, entry: Duty) -> None:
         try:
-            entry.step(clock.now())
+            with self.watchdog.limit(DUTY_LIMIT):
+                entry.step(clock.now())
         except Exception:
             log.exception("duty %s failed", entry.name)
         finally:

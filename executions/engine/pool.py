@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
+
+log = logging.getLogger("scheduler.pool")
 
 Work = Callable[[], None]
 
@@ -62,6 +65,8 @@ class Pool:
                 self._busy += 1
             try:
                 work()
+            except BaseException:  # a bug of its own must not cost the pool a thread for ever
+                log.exception("work in a slot raised")
             finally:
                 with self._lock:
                     self._busy -= 1
