@@ -7,26 +7,20 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import OuterRef, QuerySet
+from django.db.models import QuerySet
 from rest_framework.request import Request
 
 from executions import retry
 from jobs import definitions, policies, registry, schedules, secrets, timing
 from jobs.api import dialect
-from jobs.api.listed import Listed
-from jobs.models import Dependency, Job, JobState, JobTag, ScheduleType
+from jobs.api.listed import AWAITED, TAG_NAMES, Listed, is_running
+from jobs.models import Job, JobState, ScheduleType
 from web.moments import format_moment
 
 
 def detailed(jobs: QuerySet[Job]) -> QuerySet[Job]:
     """The jobs with all that the job object tells of, in one query."""
-    tags = JobTag.objects.filter(job=OuterRef("pk"))
-    bonds = Dependency.objects.filter(job=OuterRef("pk")).order_by("created_at", "id")
-    return jobs.annotate(
-        is_running=dialect.is_running(),
-        tag_names=Listed(tags, "tag__name"),
-        awaited=Listed(bonds, "depends_on__uuid"),
-    )
+    return jobs.annotate(is_running=is_running(), tag_names=Listed(TAG_NAMES), awaited=Listed(AWAITED))
 
 
 def describe_job(job: Any, request: Request | None = None) -> dict[str, Any]:

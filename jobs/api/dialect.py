@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
-from executions.models import Execution, Status
 from jobs.definitions import Problems
 from jobs.models import ExecutionType, Job, JobState, ScheduleType
 from web.api.serializers import camelize
@@ -147,11 +146,6 @@ _COLUMNS = frozenset(field.attname for field in Job._meta.concrete_fields)
 
 
 # Filters --------------------------------------------------------------------------------------------
-
-
-def is_running() -> Exists:
-    """Whether an execution of the outer job is RUNNING."""
-    return Exists(Execution.objects.filter(job=OuterRef("pk"), status=Status.RUNNING))
 
 
 def with_status(word: str) -> Q:
