@@ -9,6 +9,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.conf import settings
 from django.utils import timezone
 
@@ -48,6 +50,13 @@ def test_a_good_token_is_accepted() -> None:
     assert status(sign(claims_of(user))) == 200
 
 
+def rsa_key() -> str:
+    """A private key of somebody else, who hopes that the algorithm is taken from the token."""
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    text = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return text.decode()
+
+
 def forgeries(user: User) -> dict[str, str]:
     good = sign(claims_of(user))
     head, body, signature = good.split(".")
@@ -60,6 +69,7 @@ def forgeries(user: User) -> dict[str, str]:
         "changed": f"{head}.{body[:-2]}AA.{signature}",
         "other key": sign(claims_of(user), key="k" * 40),
         "the other secret of this place": sign(claims_of(user), key=settings.SECRET_KEY),
+        "RS256": sign(claims_of(user), key=rsa_key(), algorithm="RS256"),
         "HS512": sign(claims_of(user), algorithm="HS512"),
         "expired": sign(claims_of(user, iat=now - 100, exp=now)),
         "no exp": sign(claims_of(user, exp=None)),
