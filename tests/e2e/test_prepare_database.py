@@ -69,7 +69,8 @@ def test_a_database_that_never_answers_is_told_in_one_line_without_the_password(
 
 def test_it_waits_for_a_database_that_comes_up_later(postgres_url: str) -> None:
     target = postgres_url.rpartition("@")[2]
-    host, port = target.partition("/")[0].split(":")
+    host, _, port = target.partition("/")[0].partition(":")
+    port = port or "5432"
     with socket.socket() as late:
         late.bind(("127.0.0.1", 0))
         url = postgres_url.replace(target, f"127.0.0.1:{late.getsockname()[1]}/postgres")
