@@ -58,7 +58,9 @@ def make_run() -> Run:
         lease_expires_at=FIRE_TIME + timedelta(hours=1),
     )
     assert execution.token is not None
-    claim = lifecycle.Claim(execution_id=execution.pk, job_id=job.pk, token=execution.token, attempt=1)
+    claim = lifecycle.Claim(
+        execution_id=execution.pk, job_id=job.pk, token=execution.token, attempt=1, started_at=FIRE_TIME
+    )
 
     def save(progress: Progress) -> None:
         if not lifecycle.checkpoint(

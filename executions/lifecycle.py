@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +29,7 @@ from executions.rows import (
     locked,
     moment,
     read_json,
+    read_moment,
     read_uuid,
     write,
 )
@@ -146,7 +147,7 @@ def _plan(rows: Sequence[Planned], now: datetime) -> set[UUID]:
 # Claim --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
     """The proof that this process owns an execution until its lease ends or its token changes."""
 
@@ -154,9 +155,10 @@ class Claim:
     job_id: int
     token: UUID
     attempt: int
+    started_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Take:
     """An execution that the limits let start now; `exclusive` where its job runs one at a time."""
 
@@ -215,13 +217,13 @@ def _claim(takes: Sequence[Take], instance: str, now: datetime, lease: timedelta
     if taken:
         fault("claim_before_attempts")
         _open_attempts(taken, attempts, instance, now)
-        _note_start({take.job_id for take in taken}, now)
     return [
         Claim(
             execution_id=take.execution_id,
             job_id=take.job_id,
             token=tokens[take.execution_id],
             attempt=attempts[take.execution_id],
+            started_at=now,
         )
         for take in taken
     ]
@@ -253,17 +255,6 @@ def _open_attempts(taken: Sequence[Take], attempts: dict[UUID, int], instance: s
         FROM {values.sql}
         """,
         [moment(now), instance, *values.params],
-    )
-
-
-def _note_start(job_ids: Iterable[int], now: datetime) -> None:
-    values = Rows("v", {"key": "bigint"}, ((job_id,) for job_id in sorted(job_ids)))
-    write(
-        f"""
-        UPDATE batch_jobs SET last_run_at = %s, started_at = %s
-        FROM {values.sql} WHERE batch_jobs.id = v.key
-        """,
-        [moment(now), moment(now), *values.params],
     )
 
 
@@ -321,6 +312,32 @@ def report(advances: Sequence[Advance]) -> None:
     )
 
 
+def note_starts(claims: Sequence[Claim]) -> None:
+    """Show in their jobs when these attempts began; an attempt that ends shows it by its ending.
+
+    Asked for runs that last, so that a run of a moment costs its job's row one change and not two.
+    """
+    if not claims:
+        return
+    begun: dict[int, datetime] = {}
+    for claim in claims:
+        begun[claim.job_id] = max(claim.started_at, begun.get(claim.job_id, claim.started_at))
+    values = Rows("v", {"key": "bigint", "started_at": "timestamptz"}, sorted(begun.items()))
+    write(
+        f"""
+        UPDATE batch_jobs AS j SET {_NEWEST_START}
+        FROM {values.sql} WHERE j.id = v.key
+        """,
+        values.params,
+    )
+
+
+# Written out as it is, because the two databases treat NULL differently in max() and greatest().
+_NEWEST_START = """
+    last_run_at = CASE WHEN j.last_run_at > v.started_at THEN j.last_run_at ELSE v.started_at END,
+    started_at = CASE WHEN j.started_at > v.started_at THEN j.started_at ELSE v.started_at END"""
+
+
 def checkpoint(claim: Claim, *, processed: int, success: int, failure: int) -> bool:
     """Commit totals with the caller's own work; False when the claim is not ours any more."""
     return bool(
@@ -338,7 +355,7 @@ def checkpoint(claim: Claim, *, processed: int, success: int, failure: int) -> b
 # End ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class LogLine:
     """One line for `job_execution_logs`. `foreign`: its words are not the engine's own."""
 
@@ -350,9 +367,12 @@ class LogLine:
     foreign: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Ending:
-    """How one attempt ends, and where its execution goes. Made by the named functions below."""
+    """How one attempt ends, and where its execution goes. Made by the named functions below.
+
+    Not frozen, as its lines are not: two of them and three lines are made for every run.
+    """
 
     claim: Claim
     status: str
@@ -473,7 +493,7 @@ def _clean(ending: Ending) -> Ending:
         return ending
     message, changed_message = _clean_optional(ending.message)
     body, changed_body = _clean_optional(ending.body)
-    result, changed_result = clean_json(ending.result)
+    result, changed_result = (None, False) if ending.result is None else clean_json(ending.result)
     code = ending.status_code if _is_whole(ending.status_code) else None
     totals = ending.totals if ending.totals and all(map(_is_whole, ending.totals)) else None
     return replace(
@@ -639,15 +659,19 @@ def _close_attempts(applied: Sequence[Ending], now: datetime) -> None:
         ),
     )
     # An attempt without totals of its own shows what its checkpoints committed.
+    if any(e.totals is None for e in applied):
+        source, fallback = f"{values.sql} JOIN job_executions AS e ON e.id = v.key", "e"
+    else:
+        source, fallback = values.sql, "a"
     write(
         f"""
         UPDATE batch_job_logs AS a
         SET status = v.status, finished_at = %s, failure_reason = v.reason,
-            total_processed = coalesce(v.processed, e.total_processed),
-            total_success = coalesce(v.success, e.total_success),
-            total_failure = coalesce(v.failure, e.total_failure)
-        FROM {values.sql}, job_executions AS e
-        WHERE a.execution_id = v.key AND a.attempt_number = v.number AND e.id = v.key
+            total_processed = coalesce(v.processed, {fallback}.total_processed),
+            total_success = coalesce(v.success, {fallback}.total_success),
+            total_failure = coalesce(v.failure, {fallback}.total_failure)
+        FROM {source}
+        WHERE a.execution_id = v.key AND a.attempt_number = v.number
         """,
         [moment(now), *values.params],
     )
@@ -742,8 +766,9 @@ def _note_outcomes(applied: Sequence[Ending], owned: dict[UUID, _Moved], now: da
         if ending.status != PENDING:
             latest[job_id] = ending
     if latest:
-        _copy_outcomes(latest, streaks, owned, now)
-    _end_one_time_jobs([e for e in applied if e.status in _ONE_TIME_END], owned, now)
+        one_time = _copy_outcomes(latest, streaks, owned, now)
+        ended = [e for e in applied if e.claim.job_id in one_time and e.status in _ONE_TIME_END]
+        _end_one_time_jobs(ended, owned, now)
 
 
 def _copy_outcomes(
@@ -751,11 +776,13 @@ def _copy_outcomes(
     streaks: dict[int, tuple[bool, int]],
     owned: dict[UUID, _Moved],
     now: datetime,
-) -> None:
+) -> set[int]:
+    """Write the newest outcome into each job's row; answers which of the jobs are one-time jobs."""
     values = Rows(
         "v",
         {
             "key": "bigint",
+            "started_at": "timestamptz",
             "completed_at": "timestamptz",
             "message": "text",
             "result": "jsonb",
@@ -766,6 +793,7 @@ def _copy_outcomes(
         (
             (
                 job_id,
+                ending.claim.started_at,
                 now if ending.status != RETRYING else None,
                 ending.message if ending.status != SUCCESS else None,
                 ending.result,
@@ -775,17 +803,20 @@ def _copy_outcomes(
             for job_id, ending in sorted(latest.items())
         ),
     )
-    write(
+    answered = fetch(
         f"""
         UPDATE batch_jobs AS j
-        SET completed_at = v.completed_at, result = v.result, retry_count = v.retries,
+        SET {_NEWEST_START},
+            completed_at = v.completed_at, result = v.result, retry_count = v.retries,
             error_message = coalesce(j.schedule_error, v.message),
             consecutive_failures =
                 CASE WHEN v.reset THEN v.failures ELSE j.consecutive_failures + v.failures END
         FROM {values.sql} WHERE j.id = v.key
+        RETURNING id, schedule_type
         """,
         values.params,
     )
+    return {row[0] for row in answered if row[1] == "one_time"}
 
 
 _ONE_TIME_END = {SUCCESS: "completed", FAILED: "failed", CANCELLED: "cancelled", SKIPPED: "failed"}
@@ -912,7 +943,7 @@ def expired(now: datetime, lease: timedelta, *, limit: int) -> list[Expired]:
     answered = fetch(
         f"""
         SELECT e.id, e.job_id, e.token, e.attempt, j.execution_type, e.lost_count,
-            e.cancel_requested, e.cancel_reason, j.retry_policy
+            e.cancel_requested, e.cancel_reason, j.retry_policy, e.executed_at
         FROM job_executions AS e JOIN batch_jobs AS j ON j.id = e.job_id
         WHERE e.status = 'RUNNING' AND (e.lease_expires_at < %s OR e.lease_expires_at > %s)
         ORDER BY e.id LIMIT %s {locked("FOR UPDATE OF e SKIP LOCKED")}
@@ -926,6 +957,7 @@ def expired(now: datetime, lease: timedelta, *, limit: int) -> list[Expired]:
                 job_id=row[1],
                 token=read_uuid(row[2]),
                 attempt=row[3],
+                started_at=read_moment(row[9]) or now,
             ),
             execution_type=row[4],
             lost_count=row[5],
@@ -974,6 +1006,7 @@ __all__ = [
     "expired",
     "fail",
     "finish",
+    "note_starts",
     "plan",
     "release",
     "renew",

@@ -9,22 +9,32 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import psycopg
-from django.db.backends.postgresql.psycopg_any import BaseTzLoader
-from psycopg.abc import Buffer
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
 
 FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
 
 
-class InstantLoader(BaseTzLoader):  # type: ignore[misc]  # the stubs know no class here
-    """Reads a `timestamptz` as an aware UTC time, whatever it holds."""
+# psycopg's own loader in its compiled form, where there is one: several times as fast as the one in Python.
+_COMPILED = psycopg.adapters.get_loader(psycopg.adapters.types["timestamptz"].oid, Format.TEXT)
+assert _COMPILED is not None
 
-    timezone = UTC
+
+class InstantLoader(Loader):
+    """Reads a `timestamptz` as an aware UTC time (every connection's zone is UTC), whatever it holds."""
+
+    timezone = UTC  # Django asks every cursor's loader for it
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        self._load = _COMPILED(oid, context).load  # type: ignore[misc]  # asserted above
 
     def load(self, data: Buffer) -> datetime:
         """The time, or the nearest one that Python can say."""
         try:
-            moment: datetime = super().load(data)
+            moment: datetime = self._load(data)
         except psycopg.DataError:
             text = bytes(data)
             return FIRST if text.startswith(b"-") or text.endswith(b"BC") else LAST

@@ -11,7 +11,7 @@ from executions.lifecycle import Claim
 from executions.retry import RetryPolicy
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Definition:
     """The job's columns that a run needs, as they were at the claim."""
 
@@ -35,7 +35,7 @@ class Definition:
     problem: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Assignment:
     """One attempt to make. `confirmed` is the monotonic moment its lease was last confirmed."""
 
@@ -46,5 +46,4 @@ class Assignment:
     payload: Any
     retry_count: int
     committed: tuple[int, int, int]
-    started_at: datetime
     confirmed: float

@@ -19,7 +19,9 @@ from executions.faults import fault
 from executions.lifecycle import Take
 
 MIN_WINDOW = 50
+FRONT = 16  # rows of the window that are looked at while it is clogged
 LANE_ROUNDS = 5
+MIN_LANES = 64
 
 
 @dataclass(kw_only=True)
@@ -30,20 +32,22 @@ class Round:
     assignments: list[Assignment] = field(default_factory=list)
     contended: bool = False
     held: dict[UUID, str] = field(default_factory=dict)
-    full: bool = False
 
 
 @dataclass(kw_only=True)
 class Claimer:
     """Claims for one process.
 
-    The usual look takes a window of the first due rows. Where what stands there is held back
-    by limits, a second look jumps from job to job instead, so that the cost of a claim is
-    that of what it takes and not of what waits; it is tried first while the window is clogged.
+    The usual look takes a window of the first due rows. Where most of what stands there is held
+    back by limits, a second look jumps from job to job instead, so that the cost of a claim is
+    that of what it takes and not of what waits. While the window is clogged its first rows are
+    still looked at: there comes what has a higher priority, and there shows when it is free again.
     """
 
     config: EngineConfig
     clogged: bool = False
+    # The job after which the next look from job to job begins; 0: at the first.
+    place: int = 0
 
     def claim(self, now: datetime, *, slots: int, confirmed: float, only: UUID | None = None) -> Round:
         """Claim at most `slots` executions in one transaction; their attempt rows are open.
@@ -57,8 +61,7 @@ class Claimer:
                 due = [one for one in facts.lock_waiting([only]) if one.candidate.due_at <= now]
                 self._take(found, due, now, slots)
                 return found
-            if not self.clogged:
-                self._from_window(found, now, slots)
+            self._from_window(found, now, slots)
             if self.clogged and len(found.assignments) < slots:
                 self._from_lanes(found, now, slots)
             if found.assignments:
@@ -68,40 +71,40 @@ class Claimer:
         return found
 
     def _from_window(self, found: Round, now: datetime, slots: int) -> None:
-        size = max(slots, MIN_WINDOW)
+        size = FRONT if self.clogged else max(slots, MIN_WINDOW)
         waiting = facts.window(now, size=size, queues=self.config.queues)
-        found.full = len(waiting) >= size
         self._take(found, waiting, now, slots)
-        self.clogged = found.full and len(found.assignments) < slots and bool(found.held)
+        wanted = min(slots, size)
+        self.clogged = len(waiting) >= size and 2 * len(found.assignments) < wanted and bool(found.held)
 
     def _from_lanes(self, found: Round, now: datetime, slots: int) -> None:
-        blocked: set[int] = set()
+        """Look from job to job, on from where the last look ended, at most once around."""
         tags: set[UUID] = set()
         queues: set[str] = set()
-        seen = 0
+        begun = self.place
         for _ in range(LANE_ROUNDS):
+            wanted = slots - len(found.assignments)
+            size = max(2 * wanted, MIN_LANES)
             open_lanes = facts.lanes(
                 now,
+                after=self.place,
+                size=size,
                 queues=self.config.queues,
-                without_jobs=blocked,
                 without_tags=tags,
                 without_queues=queues,
             )
-            seen = max(seen, len(open_lanes))
-            wanted = slots - len(found.assignments)
+            self.place = open_lanes[-1][0] if len(open_lanes) == size else 0
             ids = self._heads(open_lanes, now, wanted)
             waiting = facts.lock_waiting(ids)
             found.contended |= len(waiting) < len(ids)
-            before = len(found.assignments)
             room = self._take(found, waiting, now, slots)
-            if len(found.assignments) >= slots or not found.held or not ids:
+            around = self.place == 0 and begun == 0
+            if len(found.assignments) >= slots or around:
                 break
-            if room is None or (len(found.assignments) == before and not found.held):
-                break
-            blocked |= {one.candidate.job_id for one in waiting if one.candidate.id in found.held}
-            tags, queues = room.full_tags(), room.full_queues()
-        # Where many lanes are open the window sees them too, at the cost of what it takes.
-        self.clogged = 0 < seen <= 2 * slots or bool(found.held)
+            begun = 0 if self.place == 0 else begun
+            if room is not None:
+                tags, queues = room.full_tags(), room.full_queues()
+        found.contended |= self.place != 0 and len(found.assignments) < slots
 
     def _heads(self, open_lanes: Sequence[tuple[int, int, UUID]], now: datetime, wanted: int) -> list[UUID]:
         """The first execution of each lane; where that leaves room, more of the wide ones."""
@@ -187,7 +190,6 @@ class Claimer:
                 payload=rows[claim.execution_id].payload,
                 retry_count=rows[claim.execution_id].retry_count,
                 committed=rows[claim.execution_id].committed,
-                started_at=now,
                 confirmed=confirmed,
             )
             for claim in claims

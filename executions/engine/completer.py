@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import InterfaceError, OperationalError
@@ -22,7 +22,7 @@ log = logging.getLogger("scheduler.completer")
 MAX_GROUP = 500
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Report:
     """One attempt that ended, as the loop collected it from the runner."""
 
@@ -88,4 +88,5 @@ def _end(report: Report, now: datetime) -> Ending | None:
     if ending is None:
         return None
     lines = outcome.lines(report.assignment, ending, now, report.said)
-    return replace(ending, lines=lines[1:] if report.start_shown else lines)
+    ending.lines = lines[1:] if report.start_shown else lines
+    return ending

@@ -73,23 +73,25 @@ def _of_queues(queues: Sequence[str], name: str = "e") -> str:
 def lanes(
     now: datetime,
     *,
+    after: int,
+    size: int,
     queues: Sequence[str],
-    without_jobs: Collection[int],
     without_tags: Collection[UUID],
     without_queues: Collection[str],
 ) -> list[tuple[int, int, UUID]]:
     """For each job with room: its id, the room, and its first due execution. Not locked.
 
-    Jumps from job to job through the index, so its cost is that of the jobs which wait and
-    not of their executions: a hundred thousand rows behind one busy job are one step.
+    At most `size` of them, in the order of the jobs' ids, from the first one after `after`. Jumps
+    from job to job through the index, so its cost is that of the jobs which wait and not of their
+    executions: a hundred thousand rows behind one busy job are one step.
     """
-    jobs = Rows("b", {"key": "bigint"}, ((key,) for key in without_jobs))
     tags = Rows("t", {"key": "uuid"}, ((key,) for key in without_tags))
     shut = Rows("q", {"key": "text"}, ((key,) for key in without_queues))
     rows = fetch(
         f"""
         WITH RECURSIVE lane(job_id) AS (
-            SELECT (SELECT min(e.job_id) FROM job_executions AS e WHERE e.status IN {WAITING})
+            SELECT (SELECT min(e.job_id) FROM job_executions AS e
+                    WHERE e.status IN {WAITING} AND e.job_id > %s)
             UNION ALL
             SELECT (SELECT min(e.job_id) FROM job_executions AS e
                     WHERE e.status IN {WAITING} AND e.job_id > lane.job_id)
@@ -100,7 +102,6 @@ def lanes(
                     WHERE r.job_id = l.job_id AND r.status = 'RUNNING') AS room
             FROM lane AS l JOIN batch_jobs AS j ON j.id = l.job_id
             WHERE j.status NOT IN ('paused', 'inactive', 'deleted')
-                AND j.id NOT IN (SELECT b.key FROM {jobs.sql})
                 AND NOT EXISTS (SELECT 1 FROM job_tag_associations AS a JOIN {tags.sql}
                                 ON t.key = a.tag_id WHERE a.job_id = j.id)
         ), headed AS (
@@ -112,9 +113,9 @@ def lanes(
                 ORDER BY e.priority DESC, e.next_attempt_at LIMIT 1) AS head
             FROM open_lane AS o WHERE o.room > 0
         )
-        SELECT job_id, room, head FROM headed WHERE head IS NOT NULL
+        SELECT job_id, room, head FROM headed WHERE head IS NOT NULL LIMIT %s
         """,
-        [*jobs.params, *tags.params, moment(now), *queues, *shut.params],
+        [after, *tags.params, moment(now), *queues, *shut.params, size],
     )
     return [(row[0], row[1], read_uuid(row[2])) for row in rows]
 
@@ -213,7 +214,9 @@ def read_jobs(
         )
         for row in rows
     }
-    definitions = {row[0]: _define(row) for row in rows}
+    defaults = Defaults(max_retries=settings.MAX_RETRY_ATTEMPTS, initial_delay_ms=settings.RETRY_DELAY_MS)
+    zone = settings.SCHEDULER_TIMEZONE
+    definitions = {row[0]: _define(row, zone, defaults) for row in rows}
     return facts, definitions, {row[0] for row in rows if row[7]}
 
 
@@ -342,16 +345,16 @@ def read_batches(batches: Collection[UUID]) -> dict[UUID, int]:
     return {read_uuid(row[0]): row[1] for row in rows}
 
 
-def _define(row: tuple[Any, ...]) -> Definition:
+def _define(row: tuple[Any, ...], zone: str, defaults: Defaults) -> Definition:
     stored = read_json(row[21])
-    policy, problem = _policy(stored, row[22], row[13])
+    policy, problem = _policy(stored, row[22], row[13], defaults)
     name = registry.resolve(handler=row[10], api=row[16], name=row[9])
     return Definition(
         id=row[0],
         uuid=read_uuid(row[8]),
         name=row[9],
         handler=name,
-        zone=row[11] or settings.SCHEDULER_TIMEZONE,
+        zone=row[11] or zone,
         owner_id=read_uuid(row[12]) if row[12] else None,
         execution_type=row[13],
         payload=read_json(row[14]),
@@ -368,9 +371,8 @@ def _define(row: tuple[Any, ...]) -> Definition:
     )
 
 
-def _policy(stored: Any, family: str, execution_type: str) -> tuple[RetryPolicy, str]:
+def _policy(stored: Any, family: str, execution_type: str, defaults: Defaults) -> tuple[RetryPolicy, str]:
     """The policy in force, and what is wrong with the stored one."""
-    defaults = Defaults(max_retries=settings.MAX_RETRY_ATTEMPTS, initial_delay_ms=settings.RETRY_DELAY_MS)
     if not stored:
         return _default_policy(family, execution_type, defaults), ""
     try:

@@ -15,7 +15,7 @@ from uuid import UUID
 EVERYTHING = "*"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Candidate:
     """A due execution. `order` sorts by priority, then by the moment it became due."""
 
@@ -30,12 +30,12 @@ class Candidate:
     batch_limit: int | None = None
 
     @property
-    def order(self) -> tuple[int, datetime, datetime, str]:
+    def order(self) -> tuple[int, datetime, datetime, int]:
         """What runs first sorts first."""
-        return (-self.priority, self.due_at, self.scheduled_at, self.id.hex)
+        return (-self.priority, self.due_at, self.scheduled_at, self.id.int)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class JobFacts:
     """A job's limits and how much of them is used."""
 

@@ -25,7 +25,7 @@ from executions.engine.pool import Pool
 from executions.engine.runner import Active, Finished, Runner
 from executions.engine.watchdog import Watchdog
 from executions.faults import fault
-from executions.rows import fetch
+from executions.rows import fetch, plan_afresh
 
 log = logging.getLogger("scheduler.loop")
 
@@ -194,7 +194,7 @@ class Engine:
         if self.config.plans and self._plan.is_due():
             with self.watchdog.limit(DATABASE_LIMIT):
                 self._plan_due(now, read_at)
-        if self.config.works and self._claim.is_due() and self.runner.appetite > 0:
+        if self.config.works and self._claim.is_due() and self.runner.is_hungry:
             with self.watchdog.limit(DATABASE_LIMIT):
                 self._claim_due()
         self._do_duties(now)
@@ -205,7 +205,7 @@ class Engine:
         timers = [self._poll, self._renew, *(timer for _, timer in self._duties)]
         if self.config.plans:
             timers.append(self._plan)
-        if self.config.works and self.runner.appetite > 0:
+        if self.config.works and self.runner.is_hungry:
             timers.append(self._claim)
         earliest = min(timer.at for timer in timers) - clock.monotonic()
         return min(max(earliest, 0.0), self.config.poll.total_seconds())
@@ -276,13 +276,16 @@ class Engine:
                 },
             )
             fault("beat_after")
+            plan_afresh()
             self._beat.done()
 
     def _show_progress(self, active: list[Active]) -> None:
+        begun = [one.claim for one in active if one.started is not None and not one.start_shown]
         lines = [line for one in active for line in one.news()]
         advances = self.runner.advances()
         if lines or advances:
             with transaction.atomic():
+                lifecycle.note_starts(begun)
                 lifecycle.write_lines(lines)
                 lifecycle.report(advances)
                 fault("progress_before_commit")

@@ -15,7 +15,7 @@ from executions.retry import decide
 from jobs.contract import HandlerError, NotNow, PermanentError, Result, RetryLater, Stopped
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Outcome:
     """How a call of a handler ended: with a result, or with an error.
 
@@ -56,7 +56,7 @@ def judge(
     return _failed(assignment, outcome, failure, now, rng)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Failure:
     """A failed attempt in one shape, whatever it came from."""
 
@@ -190,7 +190,7 @@ def lines(
             foreign=bool(more),
         )
 
-    start = (line(assignment.started_at, "INFO", "Job execution started"),)
+    start = (line(claim.started_at, "INFO", "Job execution started"),)
     if ending.status == "SUCCESS":
         return (*start, *said, line(now, "INFO", "Job execution successful"))
     if ending.status == "PENDING":

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -35,10 +35,10 @@ TIMEOUT_GRACE = 2.0  # seconds a timed-out handler has to notice before its atte
 class Lines:
     """What a handler logs: kept with the execution, at most MAX_LINES an attempt."""
 
-    def __init__(self, execution_id: UUID, attempt: int, started_at: datetime) -> None:
-        self._execution_id = execution_id
-        self._attempt = attempt
-        self._started_at = started_at
+    __slots__ = ("_claim", "_count", "_lines", "_started")
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
         self._started = clock.monotonic()
         self._count = 0
         self._lines: deque[LogLine] = deque()
@@ -65,14 +65,14 @@ class Lines:
 
     def write(self, level: str, message: str, metadata: dict[str, Any]) -> None:
         """Keep one line, its time counted from the attempt's start on the database's clock."""
-        at = self._started_at + timedelta(seconds=clock.monotonic() - self._started)
+        at = self._claim.started_at + timedelta(seconds=clock.monotonic() - self._started)
         self._lines.append(
             LogLine(
-                execution_id=self._execution_id,
+                execution_id=self._claim.execution_id,
                 at=at,
                 level=level,
                 message=message,
-                metadata={"attempt": self._attempt} | metadata,
+                metadata={"attempt": self._claim.attempt} | metadata,
                 foreign=True,
             )
         )
@@ -80,11 +80,11 @@ class Lines:
     def start(self) -> LogLine:
         """The line that opens an attempt's log."""
         return LogLine(
-            execution_id=self._execution_id,
-            at=self._started_at,
+            execution_id=self._claim.execution_id,
+            at=self._claim.started_at,
             level="INFO",
             message="Job execution started",
-            metadata={"attempt": self._attempt},
+            metadata={"attempt": self._claim.attempt},
         )
 
     def drain(self) -> tuple[LogLine, ...]:
@@ -136,7 +136,7 @@ class StopSignal:
         return self._set
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Active:
     """One claimed attempt from the claim to its end."""
 
@@ -180,7 +180,7 @@ class Active:
         return self.kept
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Finished:
     """An attempt whose call ended, for the completer."""
 
@@ -212,7 +212,7 @@ class Runner:
         active = Active(
             assignment=assignment,
             confirmed=assignment.confirmed,
-            lines=Lines(claim.execution_id, claim.attempt, assignment.started_at),
+            lines=Lines(claim),
             submitted=clock.monotonic(),
         )
         with self._lock:
@@ -242,6 +242,12 @@ class Runner:
         claimed = self.pool.busy + self.pool.queued
         horizon = self._horizon()
         return max(0, self.pool.size + horizon - claimed)
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether to claim now: a slot is idle, or half of what may be claimed ahead is used up."""
+        wanted = self.appetite
+        return wanted > 0 and (not self.pool.queued or 2 * wanted >= self.pool.size + self._horizon())
 
     def _horizon(self) -> int:
         recent = [spent for spent, at in self._durations.values() if clock.monotonic() - at < 2.0]

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
+from executions.engine import memory
 from executions.engine.config import read_config
 from executions.engine.loop import Engine
 
@@ -46,6 +47,7 @@ class Command(BaseCommand):
         _make_room_for(config.concurrency)
         engine = Engine(config)
         _listen_to_signals(engine)
+        memory.settle()
         self.stderr.write(f"scheduler {engine.config.instance} started (pid {os.getpid()})")
         if options["once"]:
             engine.run_once()

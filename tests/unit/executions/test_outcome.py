@@ -36,14 +36,19 @@ def make_assignment(*, retry_count: int = 0, retries: int = 0, **fields: Any) ->
         "retry_policy": RetryPolicy(max_retries=retries, strategy="FIXED", initial_delay_ms=1000),
     }
     return Assignment(
-        claim=Claim(execution_id=uuid.uuid4(), job_id=1, token=uuid.uuid4(), attempt=retry_count + 1),
+        claim=Claim(
+            execution_id=uuid.uuid4(),
+            job_id=1,
+            token=uuid.uuid4(),
+            attempt=retry_count + 1,
+            started_at=NOON,
+        ),
         job=Definition(**defaults | fields),
         scheduled_at=NOON,
         trigger="schedule",
         payload=None,
         retry_count=retry_count,
         committed=(0, 0, 0),
-        started_at=NOON,
         confirmed=0.0,
     )
 
