@@ -1,0 +1,111 @@
+"""A claim costs what it takes and not what waits, and passes over nobody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from executions.engine import claimer, facts
+from executions.engine.claimer import Claimer, Round
+from executions.models import Execution, Status
+from jobs.models import Job
+from tests.db.executions.world import make_attempt
+from tests.factories import NOON, make_config, make_execution, make_job
+
+pytestmark = pytest.mark.django_db
+
+CROWD = 120  # more than a window shows
+
+
+def clog(**fields: object) -> Job:
+    """A job that runs one at a time, is running, and has a crowd waiting since long ago."""
+    busy = make_job(**fields)
+    make_execution(busy, priority=9, next_attempt_at=NOON - timedelta(hours=2))
+    one = Claimer(config=make_config()).claim(NOON, slots=1, confirmed=0.0)
+    assert len(one.assignments) == 1
+    for number in range(CROWD):
+        make_execution(busy, next_attempt_at=NOON - timedelta(hours=1, seconds=number))
+    return busy
+
+
+def claim(by: Claimer, *, slots: int = 10) -> Round:
+    return by.claim(NOON, slots=slots, confirmed=0.0)
+
+
+def claimed_jobs(*rounds: Round) -> list[int]:
+    return [one.job.id for found in rounds for one in found.assignments]
+
+
+def test_others_start_at_once_behind_a_crowd_of_one_busy_job() -> None:
+    busy = clog()
+    others = [make_execution(make_job()).job_id for _ in range(5)]
+    by = Claimer(config=make_config())
+    found = claim(by)
+    assert sorted(claimed_jobs(found)) == sorted(others)
+    assert by.clogged
+    assert Execution.objects.filter(job=busy, status=Status.RUNNING).count() == 1
+
+
+def test_a_clogged_claim_goes_round_all_jobs_and_takes_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claimer, "MIN_LANES", 4)
+    monkeypatch.setattr(claimer, "LANE_ROUNDS", 1)
+    clog()
+    others = [make_execution(make_job()).job_id for _ in range(11)]
+    by = Claimer(config=make_config())
+    rounds = [claim(by, slots=2) for _ in range(12)]
+    assert sorted(claimed_jobs(*rounds)) == sorted(others)
+
+
+def test_a_round_that_ended_amid_the_jobs_asks_to_be_continued(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claimer, "MIN_LANES", 4)
+    monkeypatch.setattr(claimer, "LANE_ROUNDS", 1)
+    clog()
+    for _ in range(6):
+        waiting = make_execution(make_job(rate_limit_per_minute=1))
+        make_attempt(waiting, started_at=NOON - timedelta(seconds=10))
+    by = Claimer(config=make_config())
+    first, second = claim(by, slots=2), claim(by, slots=2)
+    assert claimed_jobs(first, second) == []
+    assert first.contended
+    assert not second.contended
+
+
+def test_a_higher_priority_is_taken_first_while_the_window_is_clogged() -> None:
+    clog()
+    by = Claimer(config=make_config())
+    claim(by)
+    assert by.clogged
+    for _ in range(3):
+        make_execution(make_job())
+    urgent = make_execution(make_job(), priority=9)
+    assert claimed_jobs(claim(by, slots=1)) == [urgent.job_id]
+
+
+def test_the_window_is_used_again_once_its_front_is_free() -> None:
+    busy = clog()
+    by = Claimer(config=make_config())
+    claim(by)
+    assert by.clogged
+    Execution.objects.filter(job=busy, status=Status.PENDING).delete()
+    for _ in range(20):
+        make_execution(make_job())
+    claim(by)
+    assert not by.clogged
+
+
+def test_a_window_of_which_most_may_start_is_not_clogged() -> None:
+    for _ in range(claimer.MIN_WINDOW):
+        job = make_job()
+        make_execution(job)
+        make_execution(job)
+    by = Claimer(config=make_config())
+    found = claim(by, slots=claimer.MIN_WINDOW + 10)
+    assert found.assignments
+    assert not by.clogged
+
+
+def test_lanes_begin_after_a_job_and_end_at_their_number() -> None:
+    jobs = sorted(make_execution(make_job()).job_id for _ in range(5))
+    seen = facts.lanes(NOON, after=jobs[1], size=2, queues=(), without_tags=(), without_queues=())
+    assert [job_id for job_id, _, _ in seen] == jobs[2:4]
