@@ -18,8 +18,8 @@ from executions.engine.limits import Admission, JobFacts, Room, admit
 from executions.faults import fault
 from executions.lifecycle import Take
 
-MIN_WINDOW = 50
-FRONT = 16  # rows of the window that are looked at while it is clogged
+MIN_FRONT = 50
+FRONT = 16  # what is looked for at the front while it is clogged
 LANE_ROUNDS = 5
 MIN_LANES = 64
 
@@ -38,10 +38,10 @@ class Round:
 class Claimer:
     """Claims for one process.
 
-    The usual look takes a window of the first due rows. Where most of what stands there is held
-    back by limits, a second look jumps from job to job instead, so that the cost of a claim is
-    that of what it takes and not of what waits. While the window is clogged its first rows are
-    still looked at: there comes what has a higher priority, and there shows when it is free again.
+    The usual look takes the first due rows, the front. Where little of what stands there may start,
+    a second look jumps from job to job instead, so that the cost of a claim is that of what it takes
+    and not of what waits. While the front is clogged its first rows are still looked at: there
+    comes what has a higher priority, and there shows when it is free again.
     """
 
     config: EngineConfig
@@ -61,7 +61,7 @@ class Claimer:
                 due = [one for one in facts.lock_waiting([only]) if one.candidate.due_at <= now]
                 self._take(found, due, now, slots)
                 return found
-            self._from_window(found, now, slots)
+            self._from_front(found, now, slots)
             if self.clogged and len(found.assignments) < slots:
                 self._from_lanes(found, now, slots)
             if found.assignments:
@@ -70,12 +70,19 @@ class Claimer:
             fault("claim_after_commit")
         return found
 
-    def _from_window(self, found: Round, now: datetime, slots: int) -> None:
-        size = FRONT if self.clogged else max(slots, MIN_WINDOW)
-        waiting = facts.window(now, size=size, queues=self.config.queues)
-        self._take(found, waiting, now, slots)
-        wanted = min(slots, size)
-        self.clogged = len(waiting) >= size and 2 * len(found.assignments) < wanted and bool(found.held)
+    def _from_front(self, found: Round, now: datetime, slots: int) -> None:
+        size = FRONT if self.clogged else max(slots, MIN_FRONT)
+        ids, more = facts.front(now, size=size, queues=self.config.queues)
+        self._take(found, self._lock(found, ids), now, slots)
+        # Rows that another process is about to take are no sign of a crowd.
+        few = 4 * max(len(found.assignments), len(ids) - len(found.held)) < min(slots, size)
+        self.clogged = more and few
+
+    def _lock(self, found: Round, ids: Sequence[UUID]) -> list[Waiting]:
+        """Lock what still waits of these and nobody else holds."""
+        waiting = facts.lock_waiting(ids) if ids else []
+        found.contended |= len(waiting) < len(ids)
+        return waiting
 
     def _from_lanes(self, found: Round, now: datetime, slots: int) -> None:
         """Look from job to job, on from where the last look ended, at most once around."""
@@ -95,9 +102,7 @@ class Claimer:
             )
             self.place = open_lanes[-1][0] if len(open_lanes) == size else 0
             ids = self._heads(open_lanes, now, wanted)
-            waiting = facts.lock_waiting(ids)
-            found.contended |= len(waiting) < len(ids)
-            room = self._take(found, waiting, now, slots)
+            room = self._take(found, self._lock(found, ids), now, slots)
             around = self.place == 0 and begun == 0
             if len(found.assignments) >= slots or around:
                 break

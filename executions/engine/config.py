@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
-MAX_PREFETCH = 400
+MAX_PREFETCH = 200
 PREFETCH_HORIZON = 0.1  # seconds of work that may be claimed ahead of the free slots
 PLAN_BATCH = 500
 

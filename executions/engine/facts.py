@@ -24,6 +24,12 @@ _COLUMNS = """e.id, e.job_id, e.priority, e.next_attempt_at, e.scheduled_at, e.t
     e.total_failure, e.status, e.attempt, e.reason"""
 
 
+# All that runs is counted at once: a look for each job would be led by statistics from a time when
+# nothing ran, through all running rows again for every job.
+_RUNNING = """SELECT r.job_id, count(*) AS rows FROM job_executions AS r
+    WHERE r.status = 'RUNNING' GROUP BY r.job_id"""
+
+
 class Waiting:
     """One waiting row as read: the candidate to judge, and what its run needs."""
 
@@ -51,18 +57,34 @@ class Waiting:
         self.committed = (row[11], row[12], row[13]) if continues else (0, 0, 0)
 
 
-def window(now: datetime, *, size: int, queues: Sequence[str]) -> list[Waiting]:
-    """The first due executions of all, locked; what others have locked is passed over."""
+DEPTH = 4  # how many times the wanted rows a look at the front goes through
+
+
+def front(now: datetime, *, size: int, queues: Sequence[str]) -> tuple[list[UUID], bool]:
+    """The first due executions of all, and whether more stand there than were looked at. Not locked.
+
+    Goes through the first DEPTH * size due rows and passes over those of one-at-a-time jobs that
+    run already: to lock them, or their job, would hold up the process that is about to end that run.
+    """
     rows = fetch(
         f"""
-        SELECT {_COLUMNS} FROM job_executions AS e
-        WHERE e.status IN {WAITING} AND e.next_attempt_at <= %s {_of_queues(queues)}
-        ORDER BY e.priority DESC, e.next_attempt_at, e.queue LIMIT %s
-        {locked("FOR UPDATE SKIP LOCKED")}
+        WITH front AS (
+            SELECT w.id, w.job_id, w.priority, w.next_attempt_at, w.queue FROM job_executions AS w
+            WHERE w.status IN {WAITING} AND w.next_attempt_at <= %s {_of_queues(queues, "w")}
+            ORDER BY w.priority DESC, w.next_attempt_at, w.queue LIMIT %s
+        ), free AS (
+            SELECT f.id FROM front AS f
+            WHERE f.job_id NOT IN (SELECT r.job_id FROM job_executions AS r
+                WHERE r.status = 'RUNNING' AND r.exclusive)
+            ORDER BY f.priority DESC, f.next_attempt_at, f.queue LIMIT %s
+        )
+        SELECT seen.rows, free.id FROM (SELECT count(*) AS rows FROM front) AS seen
+        LEFT JOIN free ON true
         """,
-        [moment(now), *queues, size],
+        [moment(now), *queues, DEPTH * size, size],
     )
-    return [Waiting(row) for row in rows]
+    ids = [read_uuid(row[1]) for row in rows if row[1] is not None]
+    return ids, rows[0][0] >= DEPTH * size
 
 
 def _of_queues(queues: Sequence[str], name: str = "e") -> str:
@@ -97,10 +119,9 @@ def lanes(
                     WHERE e.status IN {WAITING} AND e.job_id > lane.job_id)
             FROM lane WHERE lane.job_id IS NOT NULL
         ), open_lane AS (
-            SELECT l.job_id, j.max_concurrent_executions - (
-                    SELECT count(*) FROM job_executions AS r
-                    WHERE r.job_id = l.job_id AND r.status = 'RUNNING') AS room
+            SELECT l.job_id, j.max_concurrent_executions - coalesce(running.rows, 0) AS room
             FROM lane AS l JOIN batch_jobs AS j ON j.id = l.job_id
+            LEFT JOIN ({_RUNNING}) AS running ON running.job_id = l.job_id
             WHERE j.status NOT IN ('paused', 'inactive', 'deleted')
                 AND NOT EXISTS (SELECT 1 FROM job_tag_associations AS a JOIN {tags.sql}
                                 ON t.key = a.tag_id WHERE a.job_id = j.id)
@@ -184,8 +205,7 @@ def read_jobs(
     rows = fetch(
         f"""
         SELECT j.id, j.status, j.max_concurrent_executions, j.overlap_policy,
-            (SELECT count(*) FROM job_executions AS r
-             WHERE r.job_id = j.id AND r.status = 'RUNNING'),
+            coalesce(running.rows, 0),
             j.rate_limit_per_minute,
             CASE WHEN j.rate_limit_per_minute IS NULL THEN 0 ELSE (
                 SELECT count(*) FROM batch_job_logs AS a
@@ -194,7 +214,8 @@ def read_jobs(
             j.uuid, j.job_name, j.handler, j.timezone, j.user_id, j.execution_type, j.payload,
             j.metadata, j.api_endpoint, j.method, j.headers, j.timeout_ms, j.follow_redirects,
             j.retry_policy, j.schedule_type, j.cron_expression
-        FROM batch_jobs AS j WHERE j.id IN (SELECT v.key FROM {keys.sql})
+        FROM batch_jobs AS j LEFT JOIN ({_RUNNING}) AS running ON running.job_id = j.id
+        WHERE j.id IN (SELECT v.key FROM {keys.sql})
         """,
         [moment(now - MINUTE), *keys.params],
     )

@@ -15,7 +15,7 @@ from tests.factories import NOON, make_config, make_execution, make_job
 
 pytestmark = pytest.mark.django_db
 
-CROWD = 120  # more than a window shows
+CROWD = 220  # more than a look at the front goes through
 
 
 def clog(**fields: object) -> Job:
@@ -71,7 +71,7 @@ def test_a_round_that_ended_amid_the_jobs_asks_to_be_continued(monkeypatch: pyte
     assert not second.contended
 
 
-def test_a_higher_priority_is_taken_first_while_the_window_is_clogged() -> None:
+def test_a_higher_priority_is_taken_first_while_the_front_is_clogged() -> None:
     clog()
     by = Claimer(config=make_config())
     claim(by)
@@ -82,7 +82,7 @@ def test_a_higher_priority_is_taken_first_while_the_window_is_clogged() -> None:
     assert claimed_jobs(claim(by, slots=1)) == [urgent.job_id]
 
 
-def test_the_window_is_used_again_once_its_front_is_free() -> None:
+def test_the_whole_front_is_looked_at_again_once_it_is_free() -> None:
     busy = clog()
     by = Claimer(config=make_config())
     claim(by)
@@ -94,13 +94,13 @@ def test_the_window_is_used_again_once_its_front_is_free() -> None:
     assert not by.clogged
 
 
-def test_a_window_of_which_most_may_start_is_not_clogged() -> None:
-    for _ in range(claimer.MIN_WINDOW):
+def test_a_front_of_which_most_may_start_is_not_clogged() -> None:
+    for _ in range(claimer.MIN_FRONT):
         job = make_job()
         make_execution(job)
         make_execution(job)
     by = Claimer(config=make_config())
-    found = claim(by, slots=claimer.MIN_WINDOW + 10)
+    found = claim(by, slots=claimer.MIN_FRONT + 10)
     assert found.assignments
     assert not by.clogged
 
