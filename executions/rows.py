@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import orjson
@@ -152,16 +152,25 @@ def read_json(value: Any) -> Any:
     return {} if value == "{}" else json.loads(value)
 
 
-def _cursor() -> CursorWrapper:
-    """A cursor whose parameters travel beside the statement, so that the server keeps it prepared.
+class Prepared(psycopg.Cursor[Any]):
+    """A cursor whose parameters travel beside the statement, which the server keeps prepared."""
 
-    Django's usual cursor writes them into the text, which makes every statement a new one.
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+        """Run a statement; its text must be one of few, for the connection keeps the last hundred."""
+        return super().execute(query, params, prepare=True, **options)
+
+
+def _cursor() -> CursorWrapper:
+    """Django's usual cursor writes the parameters into the text, which makes every statement a new one.
+
+    It still serves on SQLite, behind PgBouncer, and where a log shall show the values.
     """
-    if connection.vendor != "postgresql" or connection.queries_logged:  # a log shows the values
+    bouncer = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+    if connection.vendor != "postgresql" or bouncer or connection.queries_logged:
         return connection.cursor()
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        raw = psycopg.Cursor(connection.connection)
+        raw = Prepared(connection.connection)
         cursor: CursorWrapper = connection._prepare_cursor(raw)  # type: ignore[attr-defined]
     return cursor
 

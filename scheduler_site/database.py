@@ -100,7 +100,6 @@ def _connection(application: str, *, bouncer: bool, given: str) -> dict[str, Any
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
         "target_session_attrs": "read-write",
-        "prepare_threshold": 5,
     }
     if bouncer:
         # PgBouncer refuses start-up options, and a prepared statement may meet another server connection.
