@@ -99,7 +99,7 @@ def lanes(
                     SELECT count(*) FROM job_executions AS r
                     WHERE r.job_id = l.job_id AND r.status = 'RUNNING') AS room
             FROM lane AS l JOIN batch_jobs AS j ON j.id = l.job_id
-            WHERE j.status NOT IN ('paused', 'inactive', 'deleted')
+            WHERE j.status NOT IN ('paused', 'inactive')
                 AND j.id NOT IN (SELECT b.key FROM {jobs.sql})
                 AND NOT EXISTS (SELECT 1 FROM job_tag_associations AS a JOIN {tags.sql}
                                 ON t.key = a.tag_id WHERE a.job_id = j.id)
