@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from executions import wake
-from executions.engine import clock, planner
+from executions.engine import adoption, clock
 from executions.operations.refusal import Invalid, Refused
 from jobs import audit
 from jobs.audit import Actor
@@ -118,5 +118,5 @@ def _release(calendar: Calendar, now: datetime) -> int:
 
 def _replan(now: datetime) -> None:
     for _ in range(MAX_BATCHES):
-        if not planner.adopt(now).more:
+        if not adoption.adopt(now).more:
             return
