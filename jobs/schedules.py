@@ -16,14 +16,25 @@ MOMENT = timedelta(microseconds=1)
 
 
 def days_of(names: set[str]) -> dict[str, Days]:
-    """The calendars of these names, read; one that cannot be read is left out."""
+    """The calendars of these names, read; one that cannot be read is left out.
+
+    Their days are those that the planner has taken up: a change by SQL counts for all at one moment.
+    """
     found: dict[str, Days] = {}
-    for name, definition in Calendar.objects.filter(name__in=names).values_list("name", "definition"):
-        try:
-            found[name] = Days.from_definition(definition)
-        except ValueError:
-            continue
+    rows = Calendar.objects.filter(name__in=names)
+    for name, planned, definition in rows.values_list("name", "planned_definition", "definition"):
+        days = read_days(definition if planned is None else planned)
+        if days is not None:
+            found[name] = days
     return found
+
+
+def read_days(definition: Any) -> Days | None:
+    """A calendar from its definition; None where it cannot be read."""
+    try:
+        return Days.from_definition(definition)
+    except ValueError:
+        return None
 
 
 def read(job: Job, calendars: Mapping[str, Days] | None = None, *, planned: bool = False) -> Schedule:

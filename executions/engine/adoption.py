@@ -14,15 +14,24 @@ from django.db.models import F, Q, QuerySet
 
 from executions import lifecycle
 from executions.chart import SKIPPED
-from executions.engine import answers
+from executions.engine import answers, days
 from executions.engine.config import PLAN_BATCH
 from executions.faults import fault
 from executions.lifecycle import Planned
 from executions.models import Execution, Reason, Trigger
 from executions.rows import Rows, fetch, moment, write
 from jobs import audit, schedules, versions
-from jobs.models import PLANNED_COLUMNS, SCHEDULE_COLUMNS, AuditAction, Job, JobState, ScheduleType
-from jobs.timing import Calendar, Schedule
+from jobs.models import (
+    PLANNED_COLUMNS,
+    SCHEDULE_COLUMNS,
+    AuditAction,
+    Calendar,
+    Job,
+    JobState,
+    ScheduleType,
+)
+from jobs.timing import Calendar as Days
+from jobs.timing import Schedule
 
 log = logging.getLogger("scheduler.planner")
 
@@ -49,6 +58,9 @@ def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
     SKIPPED `rescheduled`, what waits is cancelled so, and the edit is kept as a version. A next_run_at
     that SQL set is used; the fire times that it passes over are answered for in the same way.
     """
+    if fetch(*_any_changed_days()):
+        with transaction.atomic():
+            days.follow_calendars(now)
     if not fetch(*_any_to_adopt()):
         return Pass()
     with transaction.atomic():
@@ -65,7 +77,13 @@ def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
     return Pass(jobs=len(jobs), more=len(jobs) >= limit)
 
 
-# In peace this look is all that it costs; it is not built anew each time.
+# In peace these looks are all that it costs; they are not built anew each time.
+@cache
+def _any_changed_days() -> tuple[str, tuple[Any, ...]]:
+    sql, params = Calendar.objects.changed().values_list("name")[:1].query.sql_with_params()
+    return sql, tuple(params)
+
+
 @cache
 def _any_to_adopt() -> tuple[str, tuple[Any, ...]]:
     sql, params = Job.objects.to_replan().values_list("id")[:1].query.sql_with_params()
@@ -79,12 +97,12 @@ def lock(jobs: QuerySet[Job], limit: int) -> list[Job]:
     return list(jobs[:limit])
 
 
-def _days_of(jobs: Sequence[Job]) -> dict[str, Calendar]:
+def _days_of(jobs: Sequence[Job]) -> dict[str, Days]:
     names = {name for job in jobs for name in (job.calendar_id, job.planned_calendar_id) if name}
     return schedules.days_of(names)
 
 
-def _adopt_or_put_aside(job: Job, calendars: Mapping[str, Calendar], now: datetime) -> bool:
+def _adopt_or_put_aside(job: Job, calendars: Mapping[str, Days], now: datetime) -> bool:
     try:
         _adopt(job, calendars, now)
     except (ValueError, OverflowError) as error:
@@ -93,7 +111,7 @@ def _adopt_or_put_aside(job: Job, calendars: Mapping[str, Calendar], now: dateti
     return True
 
 
-def _adopt(job: Job, calendars: Mapping[str, Calendar], now: datetime) -> None:
+def _adopt(job: Job, calendars: Mapping[str, Days], now: datetime) -> None:
     """Decide the cursor of one job; `_write_adopted` stores it."""
     is_new, changes = schedules.is_new(job), _differences(job)
     if job.schedule_type == ScheduleType.ONE_TIME:
@@ -113,7 +131,7 @@ def _adopt(job: Job, calendars: Mapping[str, Calendar], now: datetime) -> None:
 
 
 def _take_edit(
-    job: Job, changes: Mapping[str, Any], calendars: Mapping[str, Calendar], now: datetime
+    job: Job, changes: Mapping[str, Any], calendars: Mapping[str, Days], now: datetime
 ) -> Schedule:
     """SQL edited the schedule: leave the old one behind; answers the new one."""
     answers.close_account(job, calendars, now)
@@ -125,9 +143,7 @@ def _take_edit(
     return schedules.read(job, calendars)
 
 
-def _take_move(
-    job: Job, schedule: Schedule, calendars: Mapping[str, Calendar], now: datetime
-) -> datetime | None:
+def _take_move(job: Job, schedule: Schedule, calendars: Mapping[str, Days], now: datetime) -> datetime | None:
     """SQL moved the next run: answer for what that passes over; answers the cursor."""
     cursor, owed = job.next_run_at, job.planned_next_run_at
     if cursor is None or cursor < EARLIEST:
@@ -152,7 +168,7 @@ def set_back(
     schedule: Schedule,
     now: datetime,
     *,
-    calendars: Mapping[str, Calendar] | None = None,
+    calendars: Mapping[str, Days] | None = None,
 ) -> datetime | None:
     """Move the next run back to `at`; answers the cursor.
 
