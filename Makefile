@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # Tests in as many processes as there are processors; PYTEST_ARGS is added to every run.
 PARALLEL ?= -n auto --dist loadfile
 # Fault tests wait more than they work; each of these processes has a PostgreSQL of its own to crash.
-FAULTS ?= -n 2 --dist load
+FAULTS ?= -n 3 --dist worksteal
 # Development commands on a bare checkout; what the environment or .env sets still wins.
 DEVELOP := SETTINGS_PROFILE=$${SETTINGS_PROFILE:-development}
 

@@ -119,11 +119,11 @@ def by_bare_sql(connection: psycopg.Connection) -> float:
 
 def by_engine(*, slots: int) -> float:
     """One process of the engine, in this process."""
-    from executions.engine import clock, memory, planner
+    from executions.engine import adoption, clock, memory
     from executions.engine.config import read_config
     from executions.engine.loop import Engine
 
-    while planner.adopt(clock.now()).more:
+    while adoption.adopt(clock.now()).more:
         pass
     engine = Engine(read_config(concurrency=slots))
     memory.settle()

@@ -1,8 +1,9 @@
 """Named places where a test may let a process crash, stop or fail; elsewhere they cost one comparison.
 
 SCHEDULER_FAULT names the place, which hit of it counts and what happens then: `claim_after_commit`,
-`claim_after_commit:3`, `claim_after_commit:3:stop`. Actions: `exit` (at once, code 137, nothing is
-cleaned up), `stop` (SIGSTOP), `raise`. It works in the test environment only (APP_ENV=test).
+`claim_after_commit:3`, `claim_after_commit:3:stop`; several are separated by commas. Actions: `exit` (at
+once, code 137, nothing is cleaned up), `stop` (SIGSTOP), `raise`. It works in the test environment only
+(APP_ENV=test).
 """
 
 from __future__ import annotations
@@ -52,30 +53,30 @@ class Fault(Exception):
     """Raised at a place that was told to fail."""
 
 
-_place, _hits, _action = "", 0, "exit"
+_armed: dict[str, tuple[int, str]] = {}  # by place: the hits until it happens, and what
 if os.environ.get("APP_ENV") == "test":
-    _place, _, _rest = os.environ.get("SCHEDULER_FAULT", "").partition(":")
-    _hits = int(_rest.partition(":")[0] or 1)
-    _action = _rest.partition(":")[2] or "exit"
-if _place and (_place not in PLACES or _action not in ("exit", "stop", "raise")):
-    raise ValueError(f"SCHEDULER_FAULT names no place or action: {_place}, {_action}")
+    for _one in filter(None, os.environ.get("SCHEDULER_FAULT", "").split(",")):
+        _place, _hits, _action, *_ = [*_one.split(":"), "", ""]
+        if _place not in PLACES or _action not in ("", "exit", "stop", "raise"):
+            raise ValueError(f"SCHEDULER_FAULT names no place or action: {_place}, {_action}")
+        _armed[_place] = (int(_hits or 1), _action or "exit")
 
 
 def fault(place: str) -> None:
     """Do nothing, unless this run of this place was told to crash, stop or fail."""
-    if place == _place:
-        _hit()
+    if place in _armed:
+        _hit(place)
 
 
-def _hit() -> None:
-    global _hits
-    _hits -= 1
-    if _hits != 0:
+def _hit(place: str) -> None:
+    hits, action = _armed[place]
+    _armed[place] = (hits - 1, action)
+    if hits != 1:
         return
-    os.write(2, f"fault: {_action} at {_place}\n".encode())
-    if _action == "exit":
+    os.write(2, f"fault: {action} at {place}\n".encode())
+    if action == "exit":
         os._exit(137)
-    if _action == "stop":
+    if action == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
     else:
-        raise Fault(_place)
+        raise Fault(place)

@@ -11,6 +11,7 @@ from executions import horizons, words
 from executions.models import Execution, Trigger
 from executions.rows import Rows, fetch, moment, read_moment
 from executions.words import Circumstances
+from jobs import schedules
 from jobs.models import Job, JobState
 from jobs.schedules import MOMENT
 from jobs.terms import EVER, NEVER, Term, read_terms
@@ -166,8 +167,9 @@ def _without_row(job: Job, at: datetime, pruned: datetime | None) -> str:
 
 def is_owed(job: Job, at: datetime) -> bool:
     """Whether the planner has not come to this fire time yet: it lies from the job's cursor on."""
-    if job.next_run_at is not None:
-        return at >= job.next_run_at
+    cursor = schedules.owed_from(job)
+    if cursor is not None:
+        return at >= cursor
     return not job.exhausted or job.schedule_error is not None
 
 

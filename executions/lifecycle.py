@@ -144,6 +144,25 @@ def _plan(rows: Sequence[Planned], now: datetime) -> set[UUID]:
     return {read_uuid(row[0]) for row in answered}
 
 
+def skipped_beyond(job_id: int, start: datetime) -> list[tuple[UUID, datetime]]:
+    """Stretches of SKIPPED fire times that reach to `start` or further: their ids and first fire times."""
+    rows = fetch(
+        "SELECT e.id, e.scheduled_at FROM job_executions AS e"
+        " WHERE e.job_id = %s AND e.skipped_until >= %s ORDER BY e.id",
+        [job_id, moment(start)],
+    )
+    return [(read_uuid(key), at) for key, value in rows if (at := read_moment(value)) is not None]
+
+
+def shorten(execution_id: UUID, *, until: datetime | None, count: int) -> None:
+    """Let a stretch end earlier; without `until` it stands for its first fire time alone. Its state stays."""
+    write(
+        "UPDATE job_executions SET skipped_until = %s, skipped_count = %s"
+        " WHERE id = %s AND status = 'SKIPPED' AND skipped_until IS NOT NULL",
+        [None if until is None else moment(until), count if until else None, identity(execution_id)],
+    )
+
+
 # Claim --------------------------------------------------------------------------------------------
 
 
@@ -1013,7 +1032,9 @@ __all__ = [
     "report",
     "rescue",
     "retry",
+    "shorten",
     "skip",
+    "skipped_beyond",
     "stop",
     "succeed",
     "write_lines",

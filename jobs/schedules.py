@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
-from jobs.models import SCHEDULE_COLUMNS, Calendar, Job, ScheduleType
+from jobs.models import PLANNED_COLUMNS, SCHEDULE_COLUMNS, Calendar, Job, ScheduleType
 from jobs.timing import Calendar as Days  # a calendar as a value
 from jobs.timing import Schedule, next_occurrence
 
@@ -16,14 +16,25 @@ MOMENT = timedelta(microseconds=1)
 
 
 def days_of(names: set[str]) -> dict[str, Days]:
-    """The calendars of these names, read; one that cannot be read is left out."""
+    """The calendars of these names, read; one that cannot be read is left out.
+
+    Their days are those that the planner has taken up: a change by SQL counts for all at one moment.
+    """
     found: dict[str, Days] = {}
-    for name, definition in Calendar.objects.filter(name__in=names).values_list("name", "definition"):
-        try:
-            found[name] = Days.from_definition(definition)
-        except ValueError:
-            continue
+    rows = Calendar.objects.filter(name__in=names)
+    for name, planned, definition in rows.values_list("name", "planned_definition", "definition"):
+        days = read_days(definition if planned is None else planned)
+        if days is not None:
+            found[name] = days
     return found
+
+
+def read_days(definition: Any) -> Days | None:
+    """A calendar from its definition; None where it cannot be read."""
+    try:
+        return Days.from_definition(definition)
+    except ValueError:
+        return None
 
 
 def read(job: Job, calendars: Mapping[str, Days] | None = None, *, planned: bool = False) -> Schedule:
@@ -34,10 +45,11 @@ def read(job: Job, calendars: Mapping[str, Days] | None = None, *, planned: bool
     """
     prefix = "planned_" if planned else ""
     values = {name: getattr(job, prefix + name) for name in SCHEDULE_COLUMNS}
+    copied = planned and job.planned_business_day_shift is not None
     return build(
         kind=job.schedule_type,
-        calendar=_calendar(job.calendar_id, calendars),
-        shift=job.business_day_shift,
+        calendar=_calendar(job.planned_calendar_id if copied else job.calendar_id, calendars),
+        shift=(job.planned_business_day_shift if copied else None) or job.business_day_shift,
         **values,
     )
 
@@ -103,7 +115,8 @@ def point(job: Job, next_run_at: datetime | None) -> dict[str, Any]:
         "next_run_at": next_run_at,
         "exhausted": next_run_at is None,
         "schedule_error": None,
-        **{f"planned_{name}": getattr(job, name) for name in SCHEDULE_COLUMNS},
+        "planned_next_run_at": next_run_at,
+        **{f"planned_{name}": getattr(job, name) for name in PLANNED_COLUMNS},
     }
     for name, value in changed.items():
         setattr(job, name, value)
@@ -113,3 +126,13 @@ def point(job: Job, next_run_at: datetime | None) -> dict[str, Any]:
 def is_new(job: Job) -> bool:
     """Whether the job's schedule was never planned."""
     return all(getattr(job, f"planned_{name}") is None for name in SCHEDULE_COLUMNS)
+
+
+def is_moved(job: Job) -> bool:
+    """Whether SQL gave the job another next_run_at than the planner left there."""
+    return job.planned_next_run_at is not None and job.planned_next_run_at != job.next_run_at
+
+
+def owed_from(job: Job) -> datetime | None:
+    """The first fire time that nobody answered for yet, whatever SQL made of next_run_at since."""
+    return job.planned_next_run_at or job.next_run_at

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs import schedules, versions
-from jobs.models import Job, JobState, JobVersion, ScheduleType
+from jobs import models, schedules, versions
+from jobs.models import BusinessDayShift, Job, JobState, JobVersion, ScheduleType
 from jobs.timing import Calendar, Schedule, backlog, between
 from jobs.timing.coverage import Stretch, count_fires, uncovered
 
@@ -74,38 +74,77 @@ class Term:
 def read_terms(jobs: Collection[Job], *, now: datetime) -> dict[int, list[Term]]:
     """Each job's definitions in order of time; two queries for any number of jobs.
 
-    Calendars are as they are now. A job that SQL made and no scheduler has looked at yet has the
-    definition of its row, from now on if it is active.
+    Where a calendar moves fire times, each of its versions is a term of its own. A job that SQL made and no
+    scheduler has looked at yet has the definition of its row, from now on if it is active.
     """
     rows = list(JobVersion.objects.filter(job__in=[job.id for job in jobs]).order_by("job_id", "version"))
     names = {name for row in rows if (name := row.definition.get("calendar_id"))}
-    days = schedules.days_of(names | {job.calendar_id for job in jobs if job.calendar_id})
+    eras = _read_eras(names | {job.calendar_id for job in jobs if job.calendar_id})
     found: dict[int, list[Term]] = {job.id: [] for job in jobs}
     for row in rows:
-        found[row.job_id].append(_term(row, days))
+        found[row.job_id] += _terms_of(row, eras)
     for job in jobs:
         if not found[job.id]:
-            found[job.id].append(_unversioned(job, days, now))
+            found[job.id] += _unversioned(job, eras, now)
     return found
 
 
-def _term(row: JobVersion, days: Mapping[str, Calendar]) -> Term:
-    values = versions.restore(row)
-    return Term(
-        kind=values["schedule_type"] or ScheduleType.CRON,
-        schedule=None if versions.problem_of(row) else _read(values, days),
-        start=row.valid_from,
-        end=row.valid_to or NEVER,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Era:
+    """The days of a calendar up to a moment (NEVER: still); None where they could not be read."""
+
+    until: datetime
+    days: Calendar | None
 
 
-def _unversioned(job: Job, days: Mapping[str, Calendar], now: datetime) -> Term:
+ALWAYS = (Era(until=NEVER, days=None),)
+
+
+def _read_eras(names: Collection[str]) -> dict[str, list[Era]]:
+    rows = models.Calendar.objects.filter(name__in=names)
+    columns = ("name", "past", "planned_definition", "definition")
+    return {
+        name: [
+            *(Era(until=datetime.fromisoformat(until), days=schedules.read_days(old)) for until, old in past),
+            Era(until=NEVER, days=schedules.read_days(definition if planned is None else planned)),
+        ]
+        for name, past, planned, definition in rows.values_list(*columns)
+    }
+
+
+def _terms_of(row: JobVersion, eras: Mapping[str, Sequence[Era]]) -> list[Term]:
+    values, end = versions.restore(row), row.valid_to or NEVER
+    if versions.problem_of(row):
+        kind = values["schedule_type"] or ScheduleType.CRON
+        return [Term(kind=kind, schedule=None, start=row.valid_from, end=end)]
+    return _split(values, row.valid_from, end, eras)
+
+
+def _unversioned(job: Job, eras: Mapping[str, Sequence[Era]], now: datetime) -> list[Term]:
     values = {name: getattr(job, name) for name in versions.DEFINITION}
     start = now if job.state == JobState.ACTIVE else job.created_at
-    return Term(kind=job.schedule_type, schedule=_read(values, days), start=start)
+    return _split(values, start, NEVER, eras)
 
 
-def _read(values: Mapping[str, Any], days: Mapping[str, Calendar]) -> Schedule | None:
+def _split(
+    values: Mapping[str, Any], start: datetime, end: datetime, eras: Mapping[str, Sequence[Era]]
+) -> list[Term]:
+    """One definition, cut where the days of its calendar changed, as far as they move fire times."""
+    moves = (values["business_day_shift"] or BusinessDayShift.NONE) != BusinessDayShift.NONE
+    known = eras.get(values["calendar_id"] or "", ALWAYS)
+    terms: list[Term] = []
+    for era in known if moves else known[-1:]:
+        if era.until > start:
+            schedule = _read(values, era.days)
+            kind = values["schedule_type"] or ScheduleType.CRON
+            terms.append(Term(kind=kind, schedule=schedule, start=start, end=min(end, era.until)))
+            start = era.until
+        if start >= end:
+            break
+    return terms
+
+
+def _read(values: Mapping[str, Any], days: Calendar | None) -> Schedule | None:
     kind = values["schedule_type"] or ScheduleType.CRON
     if kind == ScheduleType.ONE_TIME and values["scheduled_at"] is None:
         return None
@@ -118,7 +157,7 @@ def _read(values: Mapping[str, Any], days: Mapping[str, Calendar]) -> Schedule |
             scheduled_at=values["scheduled_at"],
             start_at=values["start_at"],
             end_at=values["end_at"],
-            calendar=days.get(values["calendar_id"] or ""),
+            calendar=days,
             shift=values["business_day_shift"] or "none",
         )
     except (ValueError, OverflowError):

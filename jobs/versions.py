@@ -63,6 +63,13 @@ def restore(version: JobVersion) -> dict[str, Any]:
     return values
 
 
+def in_force_since(job: Job) -> datetime | None:
+    """When the version in force came into force; None where none was recorded yet."""
+    rows = JobVersion.objects.filter(job=job, valid_to=None)
+    since: datetime | None = rows.values_list("valid_from", flat=True).first()
+    return since
+
+
 PROBLEM = "problem"
 
 

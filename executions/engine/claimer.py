@@ -135,6 +135,7 @@ class Claimer:
             return None
         rows = {one.candidate.id: one for one in waiting if one.candidate.job_id in locked}
         jobs, definitions, dependent = facts.read_jobs(locked, now)
+        _end_what_deleted_jobs_left(rows, jobs, now)
         self._settle_dependencies(found, rows, dependent, now)
         room = Room(
             jobs=jobs,
@@ -199,6 +200,14 @@ class Claimer:
             )
             for claim in claims
         ]
+
+
+def _end_what_deleted_jobs_left(rows: dict[UUID, Waiting], jobs: dict[int, JobFacts], now: datetime) -> None:
+    """A run that came back to waiting after its job was deleted (retried, rescued, released) ends here."""
+    left = [key for key, one in rows.items() if jobs[one.candidate.job_id].state == "deleted"]
+    lifecycle.cancel(left, reason="job_deleted", now=now)
+    for key in left:
+        del rows[key]
 
 
 def jobs_once(jobs: dict[int, JobFacts]) -> set[int]:

@@ -122,7 +122,7 @@ def lanes(
             SELECT l.job_id, j.max_concurrent_executions - coalesce(running.rows, 0) AS room
             FROM lane AS l JOIN batch_jobs AS j ON j.id = l.job_id
             LEFT JOIN ({_RUNNING}) AS running ON running.job_id = l.job_id
-            WHERE j.status NOT IN ('paused', 'inactive', 'deleted')
+            WHERE j.status NOT IN ('paused', 'inactive')
                 AND NOT EXISTS (SELECT 1 FROM job_tag_associations AS a JOIN {tags.sql}
                                 ON t.key = a.tag_id WHERE a.job_id = j.id)
         ), headed AS (

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseProblem
 from django.db import connection, transaction
 
 from executions import lifecycle
-from executions.engine import clock, completer, facts, heartbeat, planner, reaper
+from executions.engine import adoption, clock, completer, facts, heartbeat, planner, reaper
 from executions.engine.agenda import Timer, monotonic_of
 from executions.engine.bell import Bell
 from executions.engine.claimer import Claimer
@@ -259,7 +259,7 @@ class Engine:
         self.runner.withdraw(WITHDRAW_AFTER)
         reaper.reap(now, self.config.lease)
         if self.config.plans:
-            if planner.adopt(now).more:  # the next batch in the next pass: leases come first
+            if adoption.adopt(now).more:  # the next batch in the next pass: leases come first
                 self._found_work = True
                 self._poll.at_once()
             self._plan.at_once()

@@ -12,6 +12,8 @@ from jobs.timing import Occurrence, Schedule, backlog, jitter, next_occurrence
 MAX_PER_PASS = 100
 MAX_WAITING = 100
 MOMENT = timedelta(microseconds=1)
+# However small the grace: what a planner that is at its work notices within this is on time.
+SHORTEST_GRACE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +128,7 @@ def _at_cursor(due: Due) -> Occurrence:
 def _pass_misfires(pen: _Pen, first: Occurrence, now: datetime) -> Occurrence | None:
     """Answer for the late fire times in one row; answers the first one that is on time."""
     due = pen.due
-    boundary = now - due.grace
+    boundary = now - max(due.grace, SHORTEST_GRACE)
     if first.at >= boundary:
         return first
     late = backlog(due.schedule, first.at, boundary - MOMENT, newest=1)

@@ -9,11 +9,11 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from executions import wake
-from executions.engine import clock, planner
+from executions.engine import adoption, clock, days
 from executions.operations.refusal import Invalid, Refused
 from jobs import audit
 from jobs.audit import Actor
-from jobs.models import AuditAction, Calendar, Job, JobState
+from jobs.models import AuditAction, Calendar, Job
 from jobs.timing import Calendar as Days
 from jobs.timing import dates_from_ics
 
@@ -25,7 +25,13 @@ MAX_BATCHES = 10
 @transaction.atomic
 def create_calendar(name: str, values: Mapping[str, Any], *, by: Actor) -> Calendar:
     """Make a calendar. Raises Refused for a name that is taken, Invalid for days that cannot be read."""
-    calendar = Calendar(name=name, description=values.get("description"), definition=_read({}, values))
+    definition = _read({}, values)
+    calendar = Calendar(
+        name=name,
+        description=values.get("description"),
+        definition=definition,
+        planned_definition=definition,
+    )
     try:
         with transaction.atomic():
             calendar.save(force_insert=True)
@@ -43,6 +49,8 @@ def change_calendar(calendar: Calendar, values: Mapping[str, Any], *, by: Actor)
     with transaction.atomic():
         calendar, now = _locked(calendar), clock.now()
         old = {"description": calendar.description, **calendar.definition}
+        if calendar.planned_definition is None:
+            calendar.planned_definition = calendar.definition
         calendar.description = values.get("description", calendar.description)
         calendar.definition = _read(calendar.definition, values)
         new = {"description": calendar.description, **calendar.definition}
@@ -54,7 +62,7 @@ def change_calendar(calendar: Calendar, values: Mapping[str, Any], *, by: Actor)
         calendar.updated_at = now
         calendar.save()
         audit.write(AuditAction.UPDATED, by=by, subject=f"calendar:{calendar.name}", changes=changes)
-        moved = _release(calendar, now) if changes.keys() & set(PARTS) else 0
+        moved = days.follow_calendars(now) if changes.keys() & set(PARTS) else 0
         wake.ring()
     if moved:
         _replan(now)
@@ -107,16 +115,7 @@ def _read(definition: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
         raise Invalid(field, reason) from None
 
 
-def _release(calendar: Calendar, now: datetime) -> int:
-    """Forget the coming fire times of its jobs, in one statement: who has none is planned anew.
-
-    What is due already is left to the planner, which reads the calendar as it is now.
-    """
-    jobs = Job.objects.filter(calendar=calendar, state=JobState.ACTIVE, next_run_at__gt=now)
-    return jobs.update(next_run_at=None, exhausted=False)
-
-
 def _replan(now: datetime) -> None:
     for _ in range(MAX_BATCHES):
-        if not planner.adopt(now).more:
+        if not adoption.adopt(now).more:
             return

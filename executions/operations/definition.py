@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from executions import lifecycle, wake
-from executions.engine import clock, planner
+from executions.engine import adoption, clock
 from executions.models import Execution
 from executions.operations.jobrow import (
     leave_schedule,
@@ -89,13 +89,13 @@ def update(
     if not changes:
         return job
     # What SQL did to the schedule of a job that is off comes into force with this version too.
-    replans = bool(REPLANNING & changes.keys()) or planner.is_edited(job)
+    replans = bool(REPLANNING & changes.keys()) or adoption.is_edited(job)
     if replans:
         leave_schedule(job, now)
     for name, value in values.items():
         setattr(job, name, value)
     if replans:
-        planner.keep_apart(job)
+        adoption.keep_apart(job)
         schedules.point(job, schedules.first_run(read_schedule(job), now))
     job.version += 1
     job.updated_at = now

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from executions import lifecycle
-from executions.engine import planner
+from executions.engine import answers
 from executions.models import Trigger
 from executions.operations.refusal import Invalid
 from jobs import schedules
@@ -39,7 +39,7 @@ def read_schedule(job: Job) -> Schedule:
 def leave_schedule(job: Job, now: datetime) -> None:
     """Answer for what the present schedule still owes, and cancel what it planned and waits."""
     reason = "rescheduled" if job.is_active else "paused"
-    planner.answer_for_unplanned(job, None, now, reason=reason)
+    answers.close_account(job, None, now, reason=reason)
     lifecycle.cancel_waiting(job.id, reason="rescheduled", trigger=Trigger.SCHEDULE, now=now)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from executions import lifecycle, wake
-from executions.engine import clock, planner
+from executions.engine import adoption, answers, clock
 from executions.lifecycle import Planned
 from executions.models import Reason, Status
 from executions.operations.jobrow import locked, move, plain, read_schedule
@@ -65,9 +65,9 @@ def resume(job: Job, *, by: Actor, catch_up: str = "none") -> Job:
     if job.state not in (JobState.PAUSED, JobState.INACTIVE, JobState.CANCELLED):
         raise Refused(f"Cannot resume job in {job.state} status")
     before = job.state
-    edited = planner.is_edited(job)
+    edited = adoption.is_edited(job)
     settled = _settle_time_off(job, now, catch_up)
-    if edited:
+    if edited and settled:  # what is not settled here the planner takes up
         job.version += 1
         versions.record(job, by=audit.SQL, now=now)
         settled["version"] = job.version
@@ -86,9 +86,11 @@ def _settle_time_off(job: Job, now: datetime, catch_up: str) -> dict[str, Any]:
     schedule = read_schedule(job)
     if job.schedule_type == ScheduleType.ONE_TIME:
         return {} if job.next_run_at or job.exhausted else _pointed(job, schedule, now)
-    cursor = job.next_run_at
+    if job.next_run_at is not None and schedules.is_moved(job):
+        return {}
+    cursor = schedules.owed_from(job)
     if cursor is None or cursor > now:
-        return {} if cursor else _pointed(job, schedule, now)
+        return {} if job.next_run_at else _pointed(job, schedule, now)
     # SQL may have edited the schedule meanwhile; what was missed is what the one before it named.
     missed = _planned_schedule(job) or schedule
     if catch_up == "all":
@@ -96,7 +98,7 @@ def _settle_time_off(job: Job, now: datetime, catch_up: str) -> dict[str, Any]:
     elif catch_up == "latest":
         _run_newest(job, missed, cursor, now)
     else:
-        planner.answer_for_unplanned(job, None, now, reason="paused")
+        answers.answer_for_unplanned(job, None, now, reason="paused")
     return _pointed(job, schedule, now)
 
 
@@ -119,20 +121,20 @@ def _run_newest(job: Job, schedule: Schedule, cursor: datetime, now: datetime) -
     newest = missed.newest_open
     if newest is not None:
         lifecycle.plan([_scheduled(job, newest.at, now)], now)
-    planner.answer_for_unplanned(job, None, now, reason="paused")
+    answers.answer_for_unplanned(job, None, now, reason="paused")
 
 
 def _run_time_off(job: Job, schedule: Schedule, cursor: datetime, now: datetime) -> None:
     times = between(schedule, cursor - schedules.MOMENT, now, MAX_TIME_OFF)
     rows = [_scheduled(job, found.at, now) for found in times if not found.closed]
+    if not times or times[0].at > cursor:  # a run that a reschedule had moved here
+        rows.append(_scheduled(job, cursor, now))
     closed = [list(group) for shut, group in groupby(times, key=lambda found: found.closed) if shut]
     rows += [_closed(job, group[0].at, group[-1].at, len(group)) for group in closed]
     lifecycle.plan(rows, now)
-    job.next_run_at = times[-1].at + schedules.MOMENT if times else cursor
-    rest = backlog(schedule, job.next_run_at, now, newest=1)
+    rest = backlog(schedule, times[-1].at if times else cursor, now)
     if rest.first is not None:
-        job.next_run_at = rest.first.at
-        planner.answer_for_unplanned(job, None, now, reason="backlog")
+        answers.answer_for_unplanned(job, None, now, start=rest.first.at, reason="backlog")
 
 
 def _closed(job: Job, first: datetime, last: datetime, count: int) -> Planned:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from executions import wake
-from executions.engine import clock, planner
+from executions.engine import adoption, answers, clock
 from executions.operations.jobrow import (
     leave_schedule,
     locked,
@@ -37,7 +37,7 @@ def reschedule(job: Job, at: datetime, *, by: Actor) -> Job:
         _move_next_run(job, at, now)
     else:
         leave_schedule(job, now)
-        job.scheduled_at = planner.free_moment(job, at) if _is_one_time(job) else at
+        job.scheduled_at = adoption.free_moment(job, at) if _is_one_time(job) else at
         job.version += 1
         schedules.point(job, schedules.first_run(read_schedule(job), now))
         versions.record(job, by=by.name, now=now)
@@ -63,9 +63,13 @@ def _is_one_time(job: Job) -> bool:
 
 
 def _move_next_run(job: Job, at: datetime, now: datetime) -> None:
-    cursor = job.next_run_at
-    at = planner.free_moment(job, at)
+    cursor = schedules.owed_from(job)
+    at = adoption.free_moment(job, at)
     if cursor is not None and cursor != at:
         until = max(cursor, at - schedules.MOMENT)
-        planner.answer_for_unplanned(job, None, until, now=now)
-    job.next_run_at, job.exhausted = at, False
+        answers.answer_for_unplanned(job, None, until, now=now)
+    moved: datetime | None = at
+    if cursor is None or at < cursor:
+        moved = adoption.set_back(job, at, read_schedule(job), now)
+    job.next_run_at = job.planned_next_run_at = moved
+    job.exhausted = moved is None

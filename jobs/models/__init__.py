@@ -3,6 +3,7 @@
 from jobs.models.applied import AppliedDefinition
 from jobs.models.history import AuditAction, AuditEntry, JobVersion
 from jobs.models.job import (
+    PLANNED_COLUMNS,
     SCHEDULE_COLUMNS,
     BusinessDayShift,
     CatchUp,
@@ -20,6 +21,7 @@ from jobs.models.policy import Calendar, Dependency, DependencyOutcome, Queue
 from jobs.models.tag import JobTag, Tag
 
 __all__ = [
+    "PLANNED_COLUMNS",
     "SCHEDULE_COLUMNS",
     "AppliedDefinition",
     "AuditAction",

@@ -116,10 +116,27 @@ SCHEDULE_COLUMNS = (
     "start_at",
     "end_at",
 )
-SCHEDULE_CHANGED = reduce(or_, (Q(**{f"planned_{name}__differs": F(name)}) for name in SCHEDULE_COLUMNS))
-SCHEDULE_KEPT = reduce(and_, (Q(**{f"planned_{name}__same": F(name)}) for name in SCHEDULE_COLUMNS))
-# A job to look at although nothing is due: edited by SQL, or never planned.
-TO_REPLAN = SCHEDULE_CHANGED | Q(next_run_at__isnull=True, exhausted=False)
+# Those that move fire times to other days. A row that an older release planned has no copies of them.
+DAY_COLUMNS = ("calendar_id", "business_day_shift")
+PLANNED_COLUMNS = (*SCHEDULE_COLUMNS, *DAY_COLUMNS)
+_DAYS_UNKNOWN = Q(planned_business_day_shift__isnull=True)
+
+
+def _compared(how: str, names: tuple[str, ...]) -> list[Q]:
+    return [Q(**{f"planned_{name}__{how}": F(name)}) for name in names]
+
+
+SCHEDULE_CHANGED = reduce(or_, _compared("differs", SCHEDULE_COLUMNS)) | (
+    ~_DAYS_UNKNOWN & reduce(or_, _compared("differs", DAY_COLUMNS))
+)
+SCHEDULE_KEPT = reduce(and_, _compared("same", SCHEDULE_COLUMNS)) & (
+    _DAYS_UNKNOWN | reduce(and_, _compared("same", DAY_COLUMNS))
+)
+# The cursor has a twin too: what SQL passes over by moving it is answered for.
+CURSOR_MOVED = Q(planned_next_run_at__differs=F("next_run_at"))
+CURSOR_KEPT = Q(planned_next_run_at__same=F("next_run_at"))
+# A job to look at although nothing is due: edited or moved by SQL, or never planned.
+TO_REPLAN = SCHEDULE_CHANGED | CURSOR_MOVED | Q(next_run_at__isnull=True, exhausted=False)
 
 
 def one_of(field: str, choices: type[models.TextChoices], name: str) -> models.CheckConstraint:
@@ -135,12 +152,12 @@ class JobQuerySet(OwnedQuerySet):
         return self.exclude(state=JobState.DELETED)
 
     def to_replan(self) -> Self:
-        """Active jobs whose schedule differs from the one next_run_at was planned from, and new ones."""
+        """Active jobs whose schedule or next_run_at differs from what the planner left, and new ones."""
         return self.filter(TO_REPLAN, state=JobState.ACTIVE)
 
     def due(self, now: datetime) -> Self:
         """Active jobs whose next fire time has come, planned from the schedule they have now."""
-        return self.filter(SCHEDULE_KEPT, state=JobState.ACTIVE, next_run_at__lte=now)
+        return self.filter(SCHEDULE_KEPT, CURSOR_KEPT, state=JobState.ACTIVE, next_run_at__lte=now)
 
 
 class Job(models.Model):
@@ -244,6 +261,11 @@ class Job(models.Model):
     planned_scheduled_at = models.DateTimeField(null=True, blank=True, editable=False)
     planned_start_at = models.DateTimeField(null=True, blank=True, editable=False)
     planned_end_at = models.DateTimeField(null=True, blank=True, editable=False)
+    planned_calendar_id = models.CharField(
+        max_length=100, null=True, blank=True, editable=False, db_column="planned_calendar"
+    )
+    planned_business_day_shift = models.CharField(max_length=10, null=True, blank=True, editable=False)
+    planned_next_run_at = models.DateTimeField(null=True, blank=True, editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
@@ -276,7 +298,7 @@ class Job(models.Model):
         indexes = [
             # The planner's look: what is due.
             models.Index(fields=["next_run_at"], condition=Q(state=JobState.ACTIVE), name="batch_jobs_due"),
-            # The planner's second look: schedules edited by SQL. Empty in peace, so it is free.
+            # The planner's second look: schedules and next runs edited by SQL. Empty in peace, so it is free.
             models.Index(
                 fields=["id"],
                 condition=TO_REPLAN & Q(state=JobState.ACTIVE),

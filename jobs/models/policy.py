@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -27,13 +29,29 @@ class Queue(models.Model):
         return self.name
 
 
+class CalendarQuerySet(models.QuerySet["Calendar"]):
+    """What the planner asks of calendars."""
+
+    def changed(self) -> Self:
+        """Those whose days differ from the ones that fire times were planned from."""
+        return self.filter(planned_definition__differs=F("definition"))
+
+
 class Calendar(models.Model):
     """Days on which jobs do not fire; `definition` is read by `jobs.timing.Calendar`."""
 
     name = models.CharField(max_length=100, primary_key=True)
     description = models.TextField(null=True, blank=True)
     definition = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
+    # What fire times were planned from: it differs for a moment after each change.
+    planned_definition = models.JSONField(null=True, blank=True, editable=False)
+    # Earlier days, oldest first: pairs of the moment (ISO 8601) up to which they held, and the definition.
+    past = models.JSONField(
+        default=list, db_default=models.Value([], models.JSONField()), blank=True, editable=False
+    )
     updated_at = models.DateTimeField(db_default=DatabaseNow())
+
+    objects = CalendarQuerySet.as_manager()
 
     class Meta:
         db_table = "calendars"

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from tests import postgres
+from tests.fault.cases import case_of, place_of
 from tests.fault.database import Cluster, Files
 from tests.fault.proxy import Proxy
 from tests.fault.world import World
 
-COLUMNS = (
-    "executions", "calls", "extra calls", "in flight", "lost", "doubled", "stuck", "lost attempts", "released",
-    "stale writes", "recovery s", "faults",
-)  # fmt: skip
+# What a row of the table says, and how wide.
+COLUMNS = {
+    "database": 10, "seed": 6, "schedulers": 10, "faults": 6, "executions": 10, "lost": 4, "doubled": 7, "stuck": 5,
+    "extra calls": 11, "in flight": 9, "stale writes": 12, "recovery/bound": 14, "void": 4,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -93,15 +95,20 @@ def proxied_world(shared_world: World, cluster: Cluster) -> Iterator[tuple[World
     proxy.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that the rest fits beside it."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The table: what was done to the worlds and what came of it."""
+    """The table: what was done to the worlds and what came of it, in the order of the cases."""
     found: dict[str, dict[str, Any]] = {}
-    failed: set[str] = set()
+    failed: dict[str, str] = {}
     for verdict, reports in terminalreporter.stats.items():
         for report in reports:
             test = getattr(report, "nodeid", "").rpartition("::")[2]
             if verdict in ("failed", "error"):
-                failed.add(test)
+                failed[test] = "void" if "void:" in str(report.longrepr) else "FAILED"
             for name, notes in getattr(report, "user_properties", ()):
                 if name == "fault":
                     found[test] = notes
@@ -109,8 +116,25 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         return
     write = terminalreporter.write_line
     terminalreporter.section("faults")
-    write(" | ".join([f"{'test':<72}", f"{'seed':>6}", *COLUMNS]))
-    for test, notes in sorted(found.items()):
-        cells = [f"{notes.get(name, '')!s:>{len(name)}}" for name in COLUMNS]
-        mark = "  FAILED" if test in failed else ""
-        write(" | ".join([f"{test[:72]:<72}", f"{notes['seed']:>6}", *cells]) + mark)
+    cases = {test: case_of(test) for test in found}
+    width = max(map(len, cases.values()))
+    write(" | ".join([f"{'case':<{width}}", *(f"{name:>{wide}}" for name, wide in COLUMNS.items())]))
+    for test in sorted(found, key=place_of):
+        cells = _cells(found[test], failed.get(test, ""))
+        row = " | ".join(
+            [f"{cases[test]:<{width}}", *(f"{cells[name]:>{wide}}" for name, wide in COLUMNS.items())]
+        )
+        write(row + ("  FAILED" if test in failed else ""))
+    seed = os.environ.get("FAULT_SEED") or "each its own, as shown; FAULT_SEED=… repeats one"
+    write(f"{len(found)} runs, {len(failed)} failed; executions {_sum(found, 'executions')}, seed: {seed}")
+
+
+def _cells(notes: dict[str, Any], failure: str) -> dict[str, str]:
+    recovery, bound = notes.get("recovery s"), notes.get("bound s")
+    shown = "" if recovery is None else f"{recovery}" if bound is None else f"{recovery}/{bound}"
+    texts = {name: str(notes.get(name, "")) for name in COLUMNS}
+    return texts | {"recovery/bound": shown, "void": "VOID" if failure == "void" else "no"}
+
+
+def _sum(found: dict[str, dict[str, Any]], name: str) -> int:
+    return sum(int(notes.get(name) or 0) for notes in found.values())

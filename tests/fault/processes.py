@@ -79,6 +79,12 @@ class Scheduler:
         return self.log.read_text(errors="replace")
 
     @property
+    def name(self) -> str:
+        """What it calls itself in the tables; empty until it said so."""
+        found = READY.search(self.said)
+        return found[1] if found else ""
+
+    @property
     def alive(self) -> bool:
         """Whether it still runs."""
         return self.process.poll() is None

@@ -46,7 +46,7 @@ def test_a_database_clock_that_jumps_ends_nothing_twice_and_leaves_no_lease_behi
     clock.set(shift)
     jumped_at = time.monotonic()
     world.wait_done(60)
-    world.notes["recovery s"] = round(time.monotonic() - jumped_at, 2)
+    world.note_recovery(time.monotonic() - jumped_at, bound=60)
     found = world.judge(clock_moved=True)
     world.notes |= {"in flight": in_flight, "faults": 1}
     # Set forward every lease has ended at once, set back it lies too far ahead: both must be noticed.
@@ -138,6 +138,6 @@ def test_a_lease_that_the_clock_left_far_ahead_is_taken_over(make_world: Callabl
     world.database.write("""UPDATE batch_jobs SET payload = '{"do": "ok", "ms": 10}'""")
     world.start()
     waited = wait_for(lambda: world.count("lost_count = 1") == 3, LEASE + POLL + 1 + SLACK, "the rescue")
-    world.notes["recovery s"] = round(waited, 2)
+    world.note_recovery(waited)
     world.wait_done(20)
     world.judge()

@@ -132,6 +132,7 @@ def feed(world: World, stop: threading.Event) -> None:
         stop.wait(max(0.0, every - (time.monotonic() - began)))
 
 
+@pytest.mark.first
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS * 2 + 600)
 def test_ten_minutes_of_random_harm_lose_and_double_nothing(
@@ -165,7 +166,7 @@ def test_ten_minutes_of_random_harm_lose_and_double_nothing(
     print(f"\nseed {world.seed}: {dict(nemesis.done)}\n{found.text()}")
     assert found.lost_attempts > 0, "void: no attempt was lost"
     assert found.extra_calls <= nemesis.at_risk
-    assert found.executions >= SECONDS * PER_SECOND * 0.8
+    assert found.executions >= SECONDS * PER_SECOND * 5 / 6  # 20,000 in ten minutes
     failed = world.database.fetch(
         "SELECT e.reason, e.lost_count, j.execution_type, j.payload FROM job_executions AS e"
         " JOIN batch_jobs AS j ON j.id = e.job_id WHERE e.status = 'FAILED'"

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from executions import lifecycle, operations
-from executions.engine import clock, completer, planner, reaper
+from executions.engine import adoption, clock, completer, planner, reaper
 from executions.engine.assignment import Assignment
 from executions.engine.claimer import Claimer
 from executions.engine.completer import Report
@@ -209,7 +209,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule()
     def plan(self) -> None:
-        planner.adopt(self.now)
+        adoption.adopt(self.now)
         planner.plan_due(self.now)
 
     @rule(step=st.sampled_from(["plan", "claim", "reap"]))

@@ -27,6 +27,8 @@ HEALTH = "/api/v1/health"
 class Command(BaseCommand):
     """Exit code 0 when this host's web or scheduler process does its work, else 1 and the reason."""
 
+    requires_system_checks = []  # it runs every few seconds and looks at nothing that they judge
+
     help = (
         "Check the web process (it answers /api/v1/health) or the scheduler of this host (its last pass is"
         " younger than 60 s). Without an argument: the one that the container was started as, else the"

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from types import FrameType
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
@@ -20,6 +21,9 @@ LOOP_CONNECTIONS = 4  # the loop, two outside duties, one to spare
 
 class Command(BaseCommand):
     """`manage.py run_scheduler`."""
+
+    # The checks of addresses and admin load the whole web side: a third of the time that a start takes.
+    requires_system_checks = [Tags.models]
 
     help = (
         "Plan due jobs and run their handlers until SIGTERM or SIGINT: then finish what runs"

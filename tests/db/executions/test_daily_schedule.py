@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from executions.engine import planner
+from executions.engine import adoption
 from executions.models import Attempt
 from tests.factories import at, make_job, run_due
 
@@ -20,7 +20,7 @@ def test_the_report_fires_on_the_second_and_waits_for_tomorrow(tmp_path: Path, s
     settings.EXPORT_DIRECTORY = tmp_path
     job = make_job(name="generate-daily-reports", cron_expression="0 18 17 * * *")
     with at(FIRE - timedelta(minutes=1)) as clock:
-        planner.adopt(clock.now)
+        adoption.adopt(clock.now)
         run_due()
         assert not Attempt.objects.exists()
         clock.now = FIRE + timedelta(milliseconds=12)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from executions import operations
-from executions.engine import clock, planner
+from executions.engine import adoption, clock, planner
 from executions.models import Execution
 from jobs.audit import COMMAND_LINE
 from jobs.models import Job
@@ -52,7 +52,7 @@ def test_one_that_sql_edited_runs_after_the_edit() -> None:
     job, later = make_job(), NOW + timedelta(seconds=5)
     planner.plan_due(later)
     Job.objects.filter(id=job.id).update(timezone="Asia/Kolkata")
-    planner.adopt(later)
+    adoption.adopt(later)
     planner.plan_due(later)
     assert outcomes() == ["CANCELLED", "PENDING"]
     assert not Job.objects.to_replan().exists()

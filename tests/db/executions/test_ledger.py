@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from executions import horizons, ledger, operations
-from executions.engine import clock, planner
+from executions.engine import adoption, clock, planner
 from executions.ledger import Answer
 from executions.models import Execution, Status
 from executions.words import span
@@ -45,7 +45,7 @@ class World:
             self.plan()
 
     def plan(self) -> None:
-        while planner.adopt(self.now).more:
+        while adoption.adopt(self.now).more:
             pass
         while planner.plan_due(self.now).more:
             pass

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from executions.engine import planner
+from executions.engine import adoption, planner
 from executions.models import Execution
 from jobs.models import AuditEntry, Job, JobVersion
 from tests.factories import NOON, make_execution, make_job
@@ -32,7 +32,7 @@ def test_a_row_of_three_columns_is_adopted_and_waits_for_midnight() -> None:
         "INSERT INTO batch_jobs (job_name, cron_expression, status)"
         " VALUES ('other-daily-reports', '0 0 * * *', 'active')"
     )
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     job = Job.objects.get()
     assert job.next_run_at == datetime(2026, 3, 3, tzinfo=UTC)
     assert (job.last_run_at, job.origin, job.uuid.version) == (None, "sql", 4)
@@ -41,7 +41,7 @@ def test_a_row_of_three_columns_is_adopted_and_waits_for_midnight() -> None:
 
 def test_the_next_run_that_sql_sets_is_used() -> None:
     job = make_job(cron_expression="0 0 * * *", next_run_at=NOON)
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     planner.plan_due(NOON)
     assert Execution.objects.get().scheduled_at == NOON
     job.refresh_from_db()
@@ -50,9 +50,9 @@ def test_the_next_run_that_sql_sets_is_used() -> None:
 
 def test_an_expression_that_sql_changes_is_planned_anew_and_kept_as_a_version() -> None:
     job = make_job(cron_expression="0 12 * * *")
-    planner.adopt(NOON - timedelta(hours=1))
+    adoption.adopt(NOON - timedelta(hours=1))
     run_sql("UPDATE batch_jobs SET cron_expression = '30 * * * *' WHERE id = %s", job.id)
-    planner.adopt(NOON + timedelta(minutes=5))
+    adoption.adopt(NOON + timedelta(minutes=5))
     job.refresh_from_db()
     assert job.next_run_at == NOON + timedelta(minutes=30)
     assert ledger() == [("SKIPPED", "rescheduled", 1)]
@@ -66,9 +66,9 @@ def test_an_expression_that_sql_changes_is_planned_anew_and_kept_as_a_version() 
 
 def test_a_next_run_that_sql_takes_away_is_computed_again() -> None:
     job = make_job(cron_expression="0 0 * * *")
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     run_sql("UPDATE batch_jobs SET next_run_at = NULL WHERE id = %s", job.id)
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     job.refresh_from_db()
     assert job.next_run_at == datetime(2026, 3, 3, tzinfo=UTC)
 
@@ -80,7 +80,7 @@ def test_a_next_run_that_sql_takes_away_is_computed_again() -> None:
 def test_a_broken_row_says_why_and_others_go_on(column: str, value: str) -> None:
     broken, sound = make_job(next_run_at=NOON), make_job(cron_expression="0 12 * * *", next_run_at=NOON)
     run_sql(f"UPDATE batch_jobs SET {column} = %s WHERE id = %s", value, broken.id)
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     planner.plan_due(NOON)
     broken.refresh_from_db()
     assert broken.error_message
@@ -90,10 +90,10 @@ def test_a_broken_row_says_why_and_others_go_on(column: str, value: str) -> None
 
 def test_a_broken_row_is_looked_at_again_only_when_it_is_edited() -> None:
     job = make_job(cron_expression="99 * * * *")
-    assert planner.adopt(NOON).jobs == 1
-    assert planner.adopt(NOON).jobs == 0
+    assert adoption.adopt(NOON).jobs == 1
+    assert adoption.adopt(NOON).jobs == 0
     run_sql("UPDATE batch_jobs SET cron_expression = '0 0 * * *' WHERE id = %s", job.id)
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     job.refresh_from_db()
     assert (job.error_message, job.schedule_error) == (None, None)
     assert job.next_run_at == datetime(2026, 3, 3, tzinfo=UTC)
@@ -101,9 +101,10 @@ def test_a_broken_row_is_looked_at_again_only_when_it_is_edited() -> None:
 
 def test_planning_twice_changes_nothing() -> None:
     job = make_job(cron_expression="0 12 * * *", next_run_at=NOON)
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     planner.plan_due(NOON)
     Job.objects.filter(id=job.id).update(next_run_at=NOON)
+    adoption.adopt(NOON)
     planner.plan_due(NOON)
     assert Execution.objects.count() == 1
     job.refresh_from_db()
@@ -113,24 +114,24 @@ def test_planning_twice_changes_nothing() -> None:
 def test_jobs_that_are_off_get_no_occurrences() -> None:
     for state in ("paused", "inactive", "cancelled", "completed", "failed", "deleted"):
         make_job(cron_expression="0 12 * * *", next_run_at=NOON, state=state)
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     planner.plan_due(NOON)
     assert not Execution.objects.exists()
 
 
 def test_a_schedule_that_has_ended_is_not_looked_at_again() -> None:
     job = make_job(cron_expression="0 12 * * *", next_run_at=NOON, end_at=NOON)
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     planner.plan_due(NOON)
     job.refresh_from_db()
     assert (job.next_run_at, job.exhausted) == (None, True)
-    assert planner.adopt(NOON).jobs == 0
+    assert adoption.adopt(NOON).jobs == 0
 
 
 def test_replace_ends_the_older_ones() -> None:
     job = make_job(cron_expression="* * * * *", overlap_policy="replace", next_run_at=NOON)
     older = make_execution(job, scheduled_at=NOON - timedelta(minutes=1))
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     planner.plan_due(NOON)
     older.refresh_from_db()
     assert (older.status, older.reason) == ("CANCELLED", "replaced")
@@ -139,7 +140,7 @@ def test_replace_ends_the_older_ones() -> None:
 
 def test_three_days_of_ten_thousand_fire_times_stay_within_one_pass_of_rows() -> None:
     make_job(cron_expression="* * * * * *", next_run_at=NOON - timedelta(days=3))
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     planner.plan_due(NOON)
     rows = ledger()
     assert rows[0] == ("SKIPPED", "misfire", 3 * 86_400 - 60)
@@ -154,7 +155,7 @@ def test_a_recurring_job_with_a_past_anchor_waits_for_its_next_turn(pattern: str
         recurrence_pattern=pattern,
         scheduled_at=NOON - timedelta(days=70, minutes=-10),
     )
-    planner.adopt(NOON)
+    adoption.adopt(NOON)
     job.refresh_from_db()
     assert job.next_run_at is not None
     assert NOON < job.next_run_at <= NOON + timedelta(days=31)
