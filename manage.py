@@ -2,6 +2,7 @@
 """The command line of the scheduler: `manage.py help` lists the commands."""
 
 import os
+import signal
 import sys
 
 
@@ -10,6 +11,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_site.settings")
     if sys.argv[1:2] == ["demo"]:  # open to its own machine; whatever is set by hand still wins
         os.environ.setdefault("SETTINGS_PROFILE", "demo")
+    if sys.argv[1:2] == ["run_scheduler"]:  # asked to stop while it starts: there is nothing to give back yet
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os._exit(0))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

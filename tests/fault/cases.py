@@ -50,6 +50,7 @@ BY_TEST: dict[str, int | str] = {
     "test_a_rolling_deployment_calls_nothing_twice": 23,
     "test_ten_rolling_deployments_call_nothing_twice": 23,
     "test_what_outlasts_the_grace_is_given_back_at_once": 23,
+    "test_a_process_that_is_asked_to_stop_while_it_starts_leaves_in_peace": 23,
     "test_a_second_signal_ends_a_process_at_once_and_loses_nothing": 23,
     "test_a_failure_on_the_way_out_does_not_keep_a_process": 23,
     "test_a_job_that_runs_one_at_a_time_does_so_while_workers_die_and_stand_still": 24,

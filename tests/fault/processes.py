@@ -102,6 +102,11 @@ class Scheduler:
         wait_for(started, seconds, "the ready line")
         return self
 
+    def catches(self, number: int) -> bool:
+        """Whether it has a handler for this signal already."""
+        found = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
+        return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
+
     def kill(self) -> float:
         """kill -9; answers the monotonic moment."""
         moment = time.monotonic()

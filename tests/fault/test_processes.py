@@ -81,6 +81,18 @@ def test_what_outlasts_the_grace_is_given_back_at_once(world: World) -> None:
     assert found.extra_calls == 3
 
 
+def test_a_process_that_is_asked_to_stop_while_it_starts_leaves_in_peace(world: World) -> None:
+    first = world.launch()
+    wait_for(lambda: first.catches(signal.SIGTERM), 30, "a handler for the signal")
+    first.terminate()
+    assert first.ended(30) == 0
+    assert "Traceback" not in first.said
+    world.add_once(2, ms=10)
+    world.start()
+    world.wait_done(30)
+    world.judge()
+
+
 def test_a_second_signal_ends_a_process_at_once_and_loses_nothing(world: World) -> None:
     first = world.start(SHUTDOWN_TIMEOUT_SECONDS="60")
     world.add_once(4, ms=30_000, do="stubborn")

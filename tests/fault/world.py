@@ -271,34 +271,38 @@ RECOVERY = BOUND + SLACK
 def leave_a_corpse(world: World) -> str:
     """An execution that a process of yesterday claimed and never ended; answers its job's name."""
     at = world.now() - timedelta(minutes=5)
-    (name,) = world.add_once(1, at=at, exhausted=True, planned_scheduled_at=at)
+    # Paused, so that no living process claims it before it is one.
+    (name,) = world.add_once(1, at=at, exhausted=True, planned_scheduled_at=at, status="paused")
     job = world.database.one("SELECT id FROM batch_jobs WHERE job_name = %s", [name])
     key = uuid.uuid4()
-    world.database.insert("job_executions", [{"id": key, "job_id": job, "scheduled_at": at, "queue": "held"}])
-    world.database.write(
-        "UPDATE job_executions SET status = 'RUNNING', attempt = 1, token = %s, lease_expires_at = %s,"
-        " locked_by = 'scheduler-of-yesterday', queue = 'default' WHERE id = %s",
-        [uuid.uuid4(), at, key],
-    )
+    world.database.insert("job_executions", [{"id": key, "job_id": job, "scheduled_at": at}])
     attempt = {"execution_id": key, "job_id": job, "job_name": name, "started_at": at, "status": "running"}
     world.database.insert("batch_job_logs", [attempt])
+    world.database.write(
+        "UPDATE job_executions SET status = 'RUNNING', attempt = 1, token = %s, lease_expires_at = %s,"
+        " locked_by = 'scheduler-of-yesterday' WHERE id = %s",
+        [uuid.uuid4(), at, key],
+    )
+    world.database.write("UPDATE batch_jobs SET status = 'active' WHERE id = %s", [job])
     return name
 
 
 def ask_for_a_requeue(world: World) -> str:
     """A dead letter that a bulk requeue is to bring back; answers its job's name."""
     at = world.now() - timedelta(minutes=5)
-    columns: dict[str, Any] = {"exhausted": True, "planned_scheduled_at": at, "status": "failed"}
+    # Paused, so that no living process claims its first run.
+    columns: dict[str, Any] = {"exhausted": True, "planned_scheduled_at": at, "status": "paused"}
     (name,) = world.add_once(1, at=at, expect={"final": ("SUCCESS", "FAILED")}, **columns)
     job = world.database.one("SELECT id FROM batch_jobs WHERE job_name = %s", [name])
     key, letter = uuid.uuid4(), uuid.uuid4()
     row = {"id": key, "job_id": job, "scheduled_at": at}
     world.database.insert("job_executions", [row])
-    for change in (
-        "status = 'RUNNING', attempt = 1, token = id, lease_expires_at = scheduled_at",
-        "status = 'FAILED', token = NULL, lease_expires_at = NULL, completed_at = scheduled_at",
-    ):
-        world.database.write(f"UPDATE job_executions SET {change} WHERE id = %s", [key])
+    lease = world.now() + timedelta(seconds=LEASE)
+    running = "status = 'RUNNING', attempt = 1, token = id, lease_expires_at = %s"
+    world.database.write(f"UPDATE job_executions SET {running} WHERE id = %s", [lease, key])
+    failed = "status = 'FAILED', token = NULL, lease_expires_at = NULL, completed_at = scheduled_at"
+    world.database.write(f"UPDATE job_executions SET {failed} WHERE id = %s", [key])
+    world.database.write("UPDATE batch_jobs SET status = 'failed' WHERE id = %s", [job])
     attempt = {"execution_id": key, "job_id": job, "job_name": name, "started_at": at, "status": "failed"}
     world.database.insert("batch_job_logs", [attempt])
     world.database.insert(
