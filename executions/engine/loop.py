@@ -31,6 +31,7 @@ log = logging.getLogger("scheduler.loop")
 
 DATABASE_LIMIT = 5.0  # seconds that one step of database work may take
 DUTY_LIMIT = 30.0
+DUTY_PATIENCE = 1.0  # seconds that a duty may wait for company
 SHORTEST_WAIT = 0.005
 BUSY_WAIT = 0.05
 WITHDRAW_AFTER = 1.0  # seconds a claim may wait for a slot before it is given back
@@ -202,12 +203,14 @@ class Engine:
 
     def _wait(self) -> float:
         # The heartbeat goes with the poll: a timer that nobody serves would make the loop spin.
-        timers = [self._poll, self._renew, *(timer for _, timer in self._duties)]
+        timers = [self._poll, self._renew]
         if self.config.plans:
             timers.append(self._plan)
         if self.config.works and self.runner.appetite > 0:
             timers.append(self._claim)
-        earliest = min(timer.at for timer in timers) - clock.monotonic()
+        # So do the duties, as long as that does not make them late: each wake-up costs a look around.
+        moments = [timer.at for timer in timers] + [timer.at + DUTY_PATIENCE for _, timer in self._duties]
+        earliest = min(moments) - clock.monotonic()
         return min(max(earliest, 0.0), self.config.poll.total_seconds())
 
     # Complete -------------------------------------------------------------------------------------
@@ -329,7 +332,7 @@ class Engine:
 
     def _do_duties(self, now: datetime) -> None:
         for entry, timer in self._duties:
-            if not timer.is_due():
+            if not timer.is_near():
                 continue
             timer.done()
             if entry.outside:
