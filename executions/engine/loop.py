@@ -32,6 +32,9 @@ log = logging.getLogger("scheduler.loop")
 DATABASE_LIMIT = 5.0  # seconds that one step of database work may take
 DUTY_LIMIT = 30.0
 DUTY_PATIENCE = 1.0  # seconds that a duty may wait for company
+# Seconds of planning in a pass. Long, so that a herd is in the ledger before most of it is claimed: only what
+# is there can be claimed by priority. Short, so that what ran is written down meanwhile.
+PLAN_SPAN = 0.25
 SHORTEST_WAIT = 0.005
 BUSY_WAIT = 0.05
 WITHDRAW_AFTER = 1.0  # seconds a claim may wait for a slot before it is given back
@@ -294,6 +297,8 @@ class Engine:
 
     def _plan_due(self, now: datetime, read_at: float) -> None:
         done = planner.plan_due(now)
+        while done.more and clock.monotonic() < read_at + PLAN_SPAN:
+            done = planner.plan_due(now).after(done)
         self._plan.done()
         if done.rows:
             self._found_work = True
