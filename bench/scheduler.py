@@ -30,7 +30,7 @@ def scheduler(*arguments: str) -> Iterator[int]:
             start_new_session=True,
         )
         try:
-            wait_for(is_active, seconds=60, what="the scheduler", step=0.01)
+            wait_for(is_active, seconds=180, what="the scheduler", step=0.01)
             yield process.pid
         finally:
             process.send_signal(signal.SIGTERM)
