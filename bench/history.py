@@ -4,7 +4,7 @@
 
 So many ended executions with their attempts, of 1,000 jobs over 100 days. Floor: the same claims on an empty
 table. Then claims while another thread deletes what is older than 50 days as the retention duty does, step
-after step without the ten seconds between them.
+after step without a pause.
 """
 
 from __future__ import annotations

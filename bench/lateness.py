@@ -52,7 +52,8 @@ def lateness() -> list[float]:
 
 def histogram(figures: list[float], buckets: tuple[float, ...], *, unit: str) -> str:
     """How many figures lie up to each bucket's end, as bars."""
-    lines, below = [], float("-inf")
+    lines: list[str] = []
+    below = float("-inf")
     for end in (*buckets, float("inf")):
         count = sum(below < figure <= end for figure in figures)
         label = f"≤ {end:g} {unit}" if end != float("inf") else f"> {below:g} {unit}"

@@ -99,9 +99,15 @@ ANY_DUE = "SELECT 1 FROM batch_jobs WHERE status = 'active' AND next_run_at <= %
 
 @cache
 def _any_to_adopt() -> tuple[str, tuple[Any, ...]]:
-    # In order, so that PostgreSQL goes by the index of these jobs, which is empty in peace: without an order
-    # it believes that nearly every row of the table is one of them, and reads all of it to find none.
+    """The look for such jobs by their own index, which is empty in peace; the table may hold a million.
+
+    Both databases believe that nearly every row is one of them and would rather read the table: PostgreSQL
+    as long as no order is asked for, SQLite until it is told which index to take.
+    """
     sql, params = Job.objects.to_replan().order_by("id").values_list("id")[:1].query.sql_with_params()
+    if connection.vendor == "sqlite":
+        table = f'FROM "{Job._meta.db_table}"'
+        sql = sql.replace(table, f"{table} INDEXED BY batch_jobs_replan", 1)
     return sql, tuple(params)
 
 
