@@ -14,14 +14,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bench import peers
-from bench.database import NAMES, add_choice, own_database
+from bench.database import NAMES, add_choice, backend_seconds, own_database
 from bench.lateness import histogram
 from bench.scheduler import scheduler, wait_for
-from bench.table import Table, forget_peak, median, peak, resident
+from bench.table import Table, cpu_seconds, forget_peak, median, peak, resident
 
 ZONES = (
     "UTC",
@@ -48,7 +49,6 @@ EXPRESSIONS = (
 )
 LEAD = timedelta(seconds=60)  # for the start of the scheduler, which adopts the jobs meanwhile
 BUCKETS = (0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 30, 60)
-OURS = "ours"
 
 
 def crontabs(count: int, moment: datetime) -> list[tuple[str, str]]:
@@ -110,8 +110,20 @@ def lateness(moment: datetime) -> list[float]:
     return [(at - moment).total_seconds() for at in started if at is not None]
 
 
-def measure(count: int) -> tuple[float, float, float, list[float]]:
-    """One scheduler and its herd: planned, ended, memory it grew by, and the lateness of each start."""
+@dataclass(frozen=True, kw_only=True)
+class Herd:
+    """What one scheduler made of its herd; times in seconds, memory in MiB."""
+
+    planned: float
+    ended: float
+    memory: float
+    process: float
+    server: float
+    late: list[float]
+
+
+def measure(count: int) -> Herd:
+    """One scheduler and its herd."""
     from jobs.models import Job
 
     moment = next_minute(LEAD)
@@ -120,21 +132,27 @@ def measure(count: int) -> tuple[float, float, float, list[float]]:
         adopted = Job.objects.filter(next_run_at__isnull=False)
         wait_for(lambda: adopted.count() == count, seconds=LEAD.seconds, what="adoption", step=0.5)
         time.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds() - 2))
-        before = resident(pid)
+        memory, process, server = resident(pid), cpu_seconds(pid), backend_seconds()
         forget_peak(pid)
         planned, ended = watch(count, moment)
-        return planned, ended, peak(pid) - before, lateness(moment)
+        return Herd(
+            planned=planned,
+            ended=ended,
+            memory=peak(pid) - memory,
+            process=cpu_seconds(pid) - process,
+            server=backend_seconds() - server,
+            late=lateness(moment),
+        )
 
 
-def show(
-    count: int, database: str, ours: tuple[float, float, float, list[float]], found: dict[str, float]
-) -> None:
-    planned, ended, grown, late = ours
+def show(count: int, database: str, ours: Herd, found: dict[str, float]) -> None:
     question = f"{count:,} jobs due in the same second, {NAMES[database]}"
     table = Table(question, unit="s")
-    table.add("the last one planned", planned)
-    table.add("the last one ended", ended)
-    table.add("the median start", median(late))
+    table.add("the last one planned", ours.planned)
+    table.add("the last one ended", ours.ended)
+    table.add("the median start", median(ours.late))
+    table.add("processor of the scheduler", ours.process)
+    table.add("processor of the server", ours.server, "the questions of the watcher included")
     table.judge("the last one planned", at_most=3.0)
     table.judge("the last one ended", at_most=6.0)
     for name, seconds in found.items():
@@ -142,10 +160,10 @@ def show(
         table.judge("the last one ended" if "ran" in name else "the last one planned", to=name)
     table.show()
     memory = Table(question, unit="MiB")
-    memory.add("memory grown", grown)
+    memory.add("memory grown", ours.memory)
     memory.judge("memory grown", at_most=32.0)
     memory.show()
-    print("\n" + histogram(late, BUCKETS, unit="s"))
+    print("\n" + histogram(ours.late, BUCKETS, unit="s"))
 
 
 def by_peers(count: int, address: str) -> dict[str, float]:
