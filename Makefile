@@ -42,7 +42,7 @@ dev: $(VENV)/.installed-dev ## Add what tests and checks need
 lint: dev ## Check style, types and layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@find . -path ./$(VENV) -prune -o -path '*/templates/*.html' -print0 | xargs -0 -r $(BIN)/djade --target-version 5.2 --check
+	@find . \( -path ./$(VENV) -o -path ./.cache \) -prune -o -path '*/templates/*.html' -print0 | xargs -0 -r $(BIN)/djade --target-version 5.2 --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 

@@ -1,26 +1,97 @@
-"""`make bench`: every question, one after another, each with its own table."""
+"""`make bench`: every question, one after another, and one table of what they found.
+
+    python -m bench [NAME …] [--full]
+
+NAMEs choose some of the questions. The table replaces the block between the two marks in README.md
+(with NAMEs it is only printed). `--full` takes the sizes of the targets where the usual ones are smaller.
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
 import subprocess
 import sys
+import tempfile
+import time
+from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 
-QUESTIONS = (
-    ("bench.durable", ()),
-    ("bench.batch", ()),
-    ("bench.report", ()),
-    ("bench.api", ()),
+from bench.table import FINDINGS, Finding, collect, machine
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
+HEADER = ["question", "figure", "floor or peer", "ratio", "to reach", "reached", "load"]
+
+# Module, arguments, and what `--full` adds.
+QUESTIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("durable", (), ("--celery",)),
+    ("cost", (), ()),
+    ("http_calls", (), ()),
+    ("herd", ("--peers",), ()),
+    ("herd", ("--database", "sqlite"), ()),
+    ("many_jobs", (), ("--jobs", "100000", "1000000")),
+    ("many_jobs", ("--database", "sqlite"), ()),
+    ("waiting", (), ()),
+    ("waiting", ("--database", "sqlite"), ()),
+    ("history", (), ("--rows", "10000000")),
+    ("lateness", (), ()),
+    ("lateness", ("--database", "sqlite"), ()),
+    ("batch", (), ("--rows", "1000000")),
+    ("report", (), ("--rows", "1000000")),
+    ("api", (), ()),
 )
 
 
 def main() -> int:
     """Run each in a process of its own; answers how many could not be measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--full", action="store_true")
+    given = parser.parse_args()
     failed = 0
-    for name, arguments in QUESTIONS:
-        if find_spec(name) is not None:
-            failed += subprocess.run([sys.executable, "-m", name, *arguments], check=False).returncode != 0
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "findings"
+        os.environ[FINDINGS] = str(place)
+        for name, arguments, more in QUESTIONS:
+            if find_spec(f"bench.{name}") is None or (given.names and name not in given.names):
+                continue
+            failed += ask(name, [*arguments, *(more if given.full else ())])
+        text = one_table(collect(place))
+    print(f"\n{text}")
+    if not given.names:
+        replace_block(README, text)
     return failed
+
+
+def ask(name: str, arguments: list[str]) -> bool:
+    """Measure one question; answers whether that failed."""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", f"bench.{name}", *arguments], check=False)
+    words = " ".join([name, *arguments])
+    print(f"\n  ({words}: {time.monotonic() - began:.0f} s)", flush=True)
+    if done.returncode:
+        print(f"*** {words} COULD NOT BE MEASURED", file=sys.stderr, flush=True)
+    return done.returncode != 0
+
+
+def one_table(findings: list[Finding]) -> str:
+    """All findings as a table in Markdown, with machine and day."""
+    rows = [HEADER, ["---"] * len(HEADER), *(finding.cells() for finding in findings)]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.", "", *lines])
+
+
+def replace_block(path: Path, text: str) -> None:
+    """Put the text between the two marks. Raises ValueError when they are not there."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path.name} lacks {BEGIN} … {END}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

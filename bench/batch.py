@@ -47,12 +47,14 @@ def ours(**params: Any) -> Any:
     return process_transactions(make_run(), ProcessTransactions(**params))
 
 
-def two_workers() -> None:
-    """Two runs that share one batch, each in a thread with its own connection."""
+def two_workers(rows: int) -> None:
+    """Two runs that share one batch, each in a thread with its own connection; no row is touched twice."""
     from django.db import connection
 
+    done: list[int] = []
+
     def work() -> None:
-        ours()
+        done.append(ours().success)
         connection.close()
 
     threads = [threading.Thread(target=work) for _ in range(2)]
@@ -60,6 +62,8 @@ def two_workers() -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    assert sum(done) == rows, done
+    print(f"two workers did {done[0]:,} and {done[1]:,} rows")
 
 
 def main() -> None:
@@ -90,14 +94,20 @@ def main() -> None:
             measure(floor, lambda: bare(address, CHUNK_ROWS))
             measure("process-transactions", ours)
             measure("bare UPDATE, chunks of 10,000", lambda: bare(address, 10_000))
-        measure("two workers sharing it", two_workers)
+        measure("two workers sharing it", lambda: two_workers(rows))
         measure("every 1,000th item fails", lambda: ours(simulateFailureEvery=1000))
         with psycopg.connect(address, autocommit=True) as connection:
             connection.execute(REFUSE)
         measure("some rows refused by a trigger", ours)
         for name, (figure, grown) in figures.items():
             table.add(name, figure, f"memory +{grown:.0f} MiB")
+        table.judge("process-transactions", to=floor, at_least=0.5, note="goal 0.80")
+        table.judge("two workers sharing it", to="process-transactions")
         table.show(floor=floor)
+        memory = Table(table.question, unit="MiB")
+        memory.add("memory grown", figures["process-transactions"][1])
+        memory.judge("memory grown", at_most=16)
+        memory.show()
 
 
 if __name__ == "__main__":

@@ -3,15 +3,14 @@
     python -m bench.report [--rows 1000000] [--rounds 3]
 
 Floor: the same rows and columns of the same day by `psql \\copy` to a file. Accepted from 70 % of it, at
-least 5 times the Node exporter and 10 times a model iterator, memory growth at most 50 MiB. Node's packages
-are installed by npm into a temporary folder; without npm that line is left out.
+least 5 times the Node exporter and 10 times a model iterator, memory growth at most 50 MiB. Without node and
+npm that line is left out, aloud.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import shutil
 import subprocess
 import tempfile
 import time
@@ -19,11 +18,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import peers
 from bench.database import own_database
 from bench.table import Memory, Table
 from bench.workload import fill, make_run
 
 FLOOR = "psql \\copy"
+OURS, FAST_CSV, MODELS = "generate-daily-reports", "Node fast-csv", "model iterator, csv module"
 COPY = (
     "\\copy (SELECT id, type, amount, status, consumer_id, created_at, updated_at FROM transactions"
     " WHERE created_at >= '2025-07-18' AND created_at < '2025-07-19') TO '{path}' CSV HEADER"
@@ -83,17 +84,15 @@ def by_model_iterator(folder: Path) -> None:
             )
 
 
-def node_exporter(folder: Path) -> Path | None:
-    """The script of the Node exporter with its packages beside it; None without npm."""
-    if shutil.which("npm") is None or shutil.which("node") is None:
+def node_exporter() -> Path | None:
+    """The script of the Node exporter with its packages beside it; None where they cannot be had."""
+    try:
+        script = peers.node() / "export.js"
+    except peers.Unavailable as reason:
+        print(f"*** Node fast-csv: NOT MEASURED, {reason}", flush=True)
         return None
-    script = folder / "export.js"
     script.write_text(NODE)
-    install = ["npm", "install", "--no-audit", "--no-fund", "--silent", "fast-csv", "pg", "pg-query-stream"]
-    done = subprocess.run(
-        install, cwd=folder, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    return script if done.returncode == 0 else None
+    return script
 
 
 def main() -> None:
@@ -109,7 +108,7 @@ def main() -> None:
         folder = Path(place)
         settings.EXPORT_DIRECTORY = folder / "exports"
         fill(address, given.rows)
-        script = node_exporter(folder)
+        script = node_exporter()
         figures: dict[str, tuple[float, float]] = {}
 
         def measure(name: str, work: Callable[[], object]) -> None:
@@ -122,16 +121,24 @@ def main() -> None:
 
         for _ in range(given.rounds):
             measure(FLOOR, lambda: by_psql(address, folder))
-            measure("generate-daily-reports", by_handler)
+            measure(OURS, by_handler)
         measure("generate-daily-reports, gzip", lambda: by_handler(gzip=True))
-        measure("model iterator, csv module", lambda: by_model_iterator(folder))
+        measure(MODELS, lambda: by_model_iterator(folder))
         if script is not None:
             node = ["node", str(script), address, str(folder / "node.csv")]
-            measure("Node fast-csv", lambda: subprocess.run(node, check=True))
+            measure(FAST_CSV, lambda: subprocess.run(node, check=True))
         table = Table(f"generate-daily-reports, {given.rows:,} rows, PostgreSQL")
         for name, (figure, grown) in figures.items():
             table.add(name, figure, f"memory +{grown:.0f} MiB")
+        table.judge(OURS, to=FLOOR, at_least=0.7)
+        if FAST_CSV in figures:
+            table.judge(OURS, to=FAST_CSV, at_least=5.0)
+        table.judge(OURS, to=MODELS, at_least=10.0)
         table.show(floor=FLOOR)
+        memory = Table(table.question, unit="MiB")
+        memory.add("memory grown", figures[OURS][1])
+        memory.judge("memory grown", at_most=50)
+        memory.show()
 
 
 if __name__ == "__main__":

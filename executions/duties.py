@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.db import connection
+
 from executions import deadman, retention, statistics
+from executions.engine import clock
 from executions.engine.duty import duty
 from executions.models import BulkRequeue, RequeueState
 from executions.operations import resume, resume_queue
@@ -13,6 +16,7 @@ from jobs.audit import SCHEDULER
 from jobs.models import Job, JobState, Queue
 
 BATCH = 100
+PRUNE_SPAN = 1.0  # seconds
 
 
 @duty(every=timedelta(seconds=2))
@@ -41,11 +45,21 @@ def fold_statistics(now: datetime) -> None:
 _history = retention.steps()
 
 
-@duty(every=timedelta(seconds=10))
+@duty(every=timedelta(seconds=10), outside=True)
 def prune_history(now: datetime) -> None:
-    """Delete what is older than the settings keep, one bounded step of each kind."""
+    """Delete what is older than the settings keep, in bounded steps, each kind for PRUNE_SPAN at most.
+
+    Beside the loop, which plans and claims meanwhile; several processes pass over what others delete.
+    """
     for prune in _history.values():
-        prune(now)
+        ends_at = clock.monotonic() + PRUNE_SPAN
+        while prune(now).more and clock.monotonic() < ends_at and can_share():
+            continue
+
+
+def can_share() -> bool:
+    """Whether others write meanwhile; SQLite has one writer, so there one step is enough for a time."""
+    return connection.features.has_select_for_update_skip_locked
 
 
 @duty(every=deadman.EVERY, outside=True)

@@ -20,7 +20,7 @@ from executions.models import BulkRequeue, Execution, RequeueState
 from executions.rows import Rows, fetch, locked, moment, read_moment, read_uuid, write
 from jobs.models import AuditEntry, Job
 
-STEP_ROWS = 5000
+STEP_ROWS = 2000
 STEP_JOBS = 200
 
 _ENDED = """e.status IN ('SUCCESS', 'FAILED', 'CANCELLED', 'SKIPPED')

@@ -21,6 +21,7 @@ from executions import operations, waiting
 from executions.admin import filters
 from executions.engine import clock
 from executions.models import DeadLetter, Execution, ExecutionLog
+from executions.pace import time_left
 from jobs import definitions, secrets
 from jobs.audit import actor_of
 from jobs.http_rules import mask_url
@@ -291,6 +292,8 @@ def _live(row: Execution, now: Any) -> dict[str, Any]:
     waits = waiting.waiting_for([row], now).get(row.id, "")
     total, processed = row.progress_total, row.progress_processed
     zone = row.job.zone
+    runs = row.status == "RUNNING"
+    left = time_left(done=processed, total=total, since=row.started_at, now=now) if runs else None
     return {
         "badge": shown.badge(row.status),
         "status": row.status,
@@ -312,6 +315,7 @@ def _live(row: Execution, now: Any) -> dict[str, Any]:
         "progress_done": min(processed or 0, total) if total else processed,
         "progress_total": total,
         "percent": round(min(100.0, 100 * (processed or 0) / total)) if total else None,
+        "left": shown.spell_span(left) if left is not None else "",
         "attempts": [
             {
                 "number": attempt.attempt_number,

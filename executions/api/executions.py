@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -107,7 +108,7 @@ class ExecutionViewSet(ApiViewSet):
     def list_executions(self, rows: QuerySet[Execution]) -> Response:
         """Answer one page of these executions, with what the waiting ones wait for."""
         page: Any = self.paginate_queryset(rows.defer(*NOT_IN_LISTS))
-        context = {"waiting_for": find_holds(page)}
+        context = {"waiting_for": find_holds(page), "now": find_now(page)}
         data = ExecutionSerializer(page, many=True, context=context).data
         return self.get_paginated_response(data)
 
@@ -117,6 +118,7 @@ class ExecutionViewSet(ApiViewSet):
         execution = self.get_object()
         context = {
             "waiting_for": find_holds([execution]),
+            "now": find_now([execution]),
             "attempts": execution.attempts.order_by("attempt_number"),
             "logs": execution.logs.order_by("id"),
         }
@@ -189,3 +191,9 @@ def find_holds(executions: Iterable[Execution]) -> dict[UUID, str]:
     """What the waiting ones among these wait for; nothing is asked where none waits."""
     waiting = [one for one in executions if not one.is_final and one.status != Status.RUNNING]
     return waiting_for(waiting, clock.now()) if waiting else {}
+
+
+def find_now(executions: Iterable[Execution]) -> datetime | None:
+    """The time, where one of these runs and says how far it is; nobody else needs it."""
+    telling = any(one.status == Status.RUNNING and one.progress_total for one in executions)
+    return clock.now() if telling else None

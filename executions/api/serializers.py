@@ -6,6 +6,7 @@ serializers describe the same fields and read request bodies.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_serializer
@@ -24,6 +25,7 @@ from executions.models import (
     Status,
     Trigger,
 )
+from executions.pace import time_left
 from web.api.fields import FlagField, IdField, MomentField, ObjectField, TextField, WholeField
 from web.api.serializers import StrictSerializer
 
@@ -32,8 +34,13 @@ SUCCESS = {Status.SUCCESS: True, Status.FAILED: False}
 STATUS_WORDS = [*Status.values, *(status.lower() for status in Status.values)]
 
 
-def show_execution(execution: Execution, waiting_for: str | None = None) -> dict[str, Any]:
-    """An execution as every route answers it; its job must have been read with it."""
+def show_execution(
+    execution: Execution, waiting_for: str | None = None, now: datetime | None = None
+) -> dict[str, Any]:
+    """An execution as every route answers it; its job must have been read with it.
+
+    `now` is needed only where it runs and says how far it is.
+    """
     status, duration = execution.status, execution.execution_duration_ms
     return {
         "id": execution.id,
@@ -62,7 +69,7 @@ def show_execution(execution: Execution, waiting_for: str | None = None) -> dict
         "requeuedFrom": execution.requeued_from,
         "reason": execution.reason,
         "waitingFor": waiting_for,
-        "progress": show_progress(execution),
+        "progress": show_progress(execution, now),
         "cancelRequested": execution.cancel_requested,
         "skippedUntil": execution.skipped_until,
         "skippedCount": execution.skipped_count,
@@ -73,14 +80,18 @@ def show_execution(execution: Execution, waiting_for: str | None = None) -> dict
     }
 
 
-def show_progress(execution: Execution) -> dict[str, Any]:
+def show_progress(execution: Execution, now: datetime | None) -> dict[str, Any]:
     """How far it is: what the running attempt says, else what was committed."""
     processed = execution.progress_processed
     if processed is None:
         processed = execution.total_processed
     total = execution.progress_total
     percent = round(min(100.0, 100 * processed / total), 1) if total else None
-    return {"processed": processed, "total": total, "percent": percent}
+    left = None
+    if execution.status == Status.RUNNING and now is not None:
+        left = time_left(done=processed, total=total, since=execution.started_at, now=now)
+    seconds = None if left is None else round(left.total_seconds())
+    return {"processed": processed, "total": total, "percent": percent, "secondsLeft": seconds}
 
 
 def show_attempt(attempt: Attempt) -> dict[str, Any]:
@@ -114,6 +125,7 @@ class ProgressSerializer(StrictSerializer):
     processed = serializers.IntegerField()
     total = serializers.IntegerField(allow_null=True, help_text="null while it is not known")
     percent = serializers.FloatField(allow_null=True)
+    seconds_left = serializers.IntegerField(allow_null=True, help_text="While it runs, by its pace so far")
 
 
 class ExecutionSerializer(StrictSerializer):
@@ -156,7 +168,7 @@ class ExecutionSerializer(StrictSerializer):
 
     def to_representation(self, instance: Execution) -> dict[str, Any]:
         waiting = self.context.get("waiting_for") or {}
-        return show_execution(instance, waiting.get(instance.id))
+        return show_execution(instance, waiting.get(instance.id), self.context.get("now"))
 
 
 class AttemptSerializer(StrictSerializer):

@@ -19,6 +19,11 @@ class Timer:
         """Whether its moment has come."""
         return clock.monotonic() >= self.at
 
+    def is_near(self) -> bool:
+        """Whether its moment has come, or will within a fifth of its span: work that others woke us for
+        takes along what would wake us again in a moment."""
+        return clock.monotonic() >= self.at - self.every.total_seconds() / 5
+
     def done(self) -> None:
         """It was done now: due again after its span."""
         self.at = clock.monotonic() + self.every.total_seconds()

@@ -31,6 +31,10 @@ log = logging.getLogger("scheduler.loop")
 
 DATABASE_LIMIT = 5.0  # seconds that one step of database work may take
 DUTY_LIMIT = 30.0
+DUTY_PATIENCE = 1.0  # seconds that a duty may wait for company
+# Seconds of planning in a pass. Long, so that a herd is in the ledger before most of it is claimed: only what
+# is there can be claimed by priority. Short, so that what ran is written down meanwhile.
+PLAN_SPAN = 0.25
 SHORTEST_WAIT = 0.005
 BUSY_WAIT = 0.05
 WITHDRAW_AFTER = 1.0  # seconds a claim may wait for a slot before it is given back
@@ -202,12 +206,14 @@ class Engine:
 
     def _wait(self) -> float:
         # The heartbeat goes with the poll: a timer that nobody serves would make the loop spin.
-        timers = [self._poll, self._renew, *(timer for _, timer in self._duties)]
+        timers = [self._poll, self._renew]
         if self.config.plans:
             timers.append(self._plan)
         if self.config.works and self.runner.is_hungry:
             timers.append(self._claim)
-        earliest = min(timer.at for timer in timers) - clock.monotonic()
+        # So do the duties, as long as that does not make them late: each wake-up costs a look around.
+        moments = [timer.at for timer in timers] + [timer.at + DUTY_PATIENCE for _, timer in self._duties]
+        earliest = min(moments) - clock.monotonic()
         return min(max(earliest, 0.0), self.config.poll.total_seconds())
 
     # Complete -------------------------------------------------------------------------------------
@@ -294,6 +300,8 @@ class Engine:
 
     def _plan_due(self, now: datetime, read_at: float) -> None:
         done = planner.plan_due(now)
+        while done.more and clock.monotonic() < read_at + PLAN_SPAN:
+            done = planner.plan_due(now).after(done)
         self._plan.done()
         if done.rows:
             self._found_work = True
@@ -332,7 +340,7 @@ class Engine:
 
     def _do_duties(self, now: datetime) -> None:
         for entry, timer in self._duties:
-            if not timer.is_due():
+            if not timer.is_near():
                 continue
             timer.done()
             if entry.outside:

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from executions.api.serializers import ExecutionDetailSerializer, ExecutionSerializer
+from executions.engine import clock
 from executions.models import Execution, ExecutionLog, Status
 from jobs.models import AuditEntry, Dependency, Job
 from tests.db.accounts.people import Caller, fields_of, make_user
@@ -56,6 +57,24 @@ def test_an_execution_has_exactly_the_documented_fields(call: Caller, ada: Any) 
     assert list(detail) == list(ExecutionDetailSerializer().fields)
 
 
+def test_a_running_execution_tells_how_long_the_rest_will_take(call: Caller, ada: Any) -> None:
+    a_minute_ago = clock.now() - timedelta(minutes=1)
+    execution = make_execution(
+        make_job(user=ada),
+        status=Status.RUNNING,
+        started_at=a_minute_ago,
+        token=uuid.uuid4(),
+        lease_expires_at=a_minute_ago + timedelta(hours=1),
+        progress_processed=250,
+        progress_total=1000,
+    )
+    for address in ("/executions", f"/executions/{execution.id}"):
+        body = call("get", address).json()
+        progress = (body["executions"][0] if "executions" in body else body)["progress"]
+        assert (progress["processed"], progress["total"], progress["percent"]) == (250, 1000, 25.0)
+        assert 175 <= progress["secondsLeft"] <= 600, progress
+
+
 def test_an_ended_execution_tells_its_outcome(call: Caller, ada: Any) -> None:
     job = make_job(user=ada)
     execution = make_execution(
@@ -92,7 +111,7 @@ def test_an_ended_execution_tells_its_outcome(call: Caller, ada: Any) -> None:
         "executedAt": "2026-03-04T12:00:05.000Z",
         "waitingFor": None,
         "nextRetryAt": None,
-        "progress": {"processed": 0, "total": None, "percent": None},
+        "progress": {"processed": 0, "total": None, "percent": None, "secondsLeft": None},
     }
     assert {name: detail[name] for name in expected} == expected
     assert len(detail["responseBody"]) == 5000

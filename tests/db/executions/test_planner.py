@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from executions.engine import adoption, planner
+from executions.lifecycle import WAITING_STATES
 from executions.models import Execution
 from jobs.models import AuditEntry, Job, JobVersion
 from tests.factories import NOON, make_execution, make_job
@@ -160,3 +161,76 @@ def test_a_recurring_job_with_a_past_anchor_waits_for_its_next_turn(pattern: str
     assert job.next_run_at is not None
     assert NOON < job.next_run_at <= NOON + timedelta(days=31)
     assert job.next_run_at.minute == 10
+
+
+def explain(sql: str, params: Any) -> str:
+    words = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{words} {sql}", params)
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+
+def test_the_look_for_edits_by_sql_goes_by_its_own_index_however_many_jobs_there_are() -> None:
+    for number in range(200):
+        make_job(name=f"quiet-{number}", cron_expression="0 0 * * *")
+    while adoption.adopt(NOON).more:
+        pass
+    run_sql("ANALYZE batch_jobs")
+    plan = explain(*adoption._any_to_adopt())
+    assert "batch_jobs_replan" in plan, plan
+
+
+def test_the_look_for_due_jobs_goes_by_the_index_of_what_is_due() -> None:
+    for number in range(200):
+        make_job(name=f"quiet-{number}", cron_expression="0 0 * * *")
+    while adoption.adopt(NOON).more:
+        pass
+    run_sql("ANALYZE batch_jobs")
+    if connection.vendor == "postgresql":
+        run_sql("SET LOCAL enable_seqscan = off")
+    plan = explain(*Job.objects.due(NOON).order_by("next_run_at", "id")[:5].query.sql_with_params())
+    assert "batch_jobs_due" in plan, plan
+
+
+def test_waiting_executions_are_counted_job_by_job_even_where_statistics_are_old() -> None:
+    run_sql("ANALYZE job_executions")  # says that there are none
+    jobs = [make_job(name=f"crowd-{number}") for number in range(3)]
+    for number, job in enumerate(jobs):
+        for minute in range(number):
+            make_execution(job, scheduled_at=NOON + timedelta(minutes=minute))
+    make_execution(jobs[0], status="SUCCESS")
+    make_execution(jobs[0], trigger="manual")
+    seen: list[tuple[str, Any]] = []
+
+    def keep(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
+        seen.append((sql, params))
+        return execute(sql, params, *rest)
+
+    with connection.execute_wrapper(keep):
+        counted = planner.count_scheduled([job.id for job in jobs], WAITING_STATES)
+    assert counted == {jobs[1].id: 1, jobs[2].id: 2}
+    if connection.vendor == "postgresql":
+        run_sql("SET LOCAL enable_seqscan = off")  # the tables of a test are smaller than any index
+    plan = explain(*seen[0])
+    # No row is compared with more than its own job: each count goes by an index that starts with the job.
+    assert "SubPlan" in plan or "CORRELATED" in plan, plan
+    assert "Seq Scan on job_executions" not in plan, plan
+    assert "SCAN e" not in plan, plan
+
+
+def test_a_job_that_cannot_be_read_any_more_keeps_a_whole_version() -> None:
+    job = make_job(cron_expression="0 0 * * *", payload={"a": 1}, description="kept")
+    adoption.adopt(NOON)
+    # Beside the planner's back, cursor and copies as well: only planning notices.
+    run_sql(
+        "UPDATE batch_jobs SET cron_expression = 'nonsense', planned_cron_expression = 'nonsense',"
+        " next_run_at = %s, planned_next_run_at = %s WHERE id = %s",
+        NOON,
+        NOON,
+        job.id,
+    )
+    planner.plan_due(NOON + timedelta(minutes=1))
+    definition = JobVersion.objects.filter(job=job).latest("version").definition
+    assert (definition["payload"], definition["description"]) == ({"a": 1}, "kept")
+    job.refresh_from_db()
+    assert job.schedule_error
