@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 QUESTIONS = (
     ("bench.durable", ()),
+    ("bench.http_calls", ()),
     ("bench.batch", ()),
     ("bench.report", ()),
     ("bench.api", ()),
