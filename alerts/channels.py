@@ -17,6 +17,7 @@ from alerts.messages import Message
 from alerts.models import AlertType
 from executions import egress
 from executions.http.caller import Request
+from executions.http.echoes import find_secrets, hide
 from executions.http.errors import CallError, HostBusy
 from executions.http.signature import sign
 from web.redaction import redact
@@ -92,7 +93,8 @@ def _post(endpoint: str, body: bytes, headers: Mapping[str, str]) -> None:
     except CallError as error:
         raise NotDelivered(str(error), permanent=error.permanent, delay=error.retry_delay) from None
     if not answer.is_success:
-        raise NotDelivered(answer.failure, delay=answer.retry_delay)
+        secrets_sent = find_secrets(headers=request.headers, url=url)
+        raise NotDelivered(hide(answer.failure, secrets_sent), delay=answer.retry_delay)
 
 
 def _send_mail(endpoint: str, message: Message, now: datetime) -> None:

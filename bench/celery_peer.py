@@ -94,7 +94,7 @@ WAYS = ("backend", "insert")
 
 def call(way: str, address: str, port: int, body: bytes, *, rows: int, slots: int) -> float:
     """Tasks a second: each makes the POST and has its result in PostgreSQL; all wait in the broker first."""
-    python = environment()
+    python = str(environment())
     with tempfile.TemporaryDirectory() as name, broker() as redis:
         folder = Path(name)
         (folder / "tasks.py").write_text(TASKS)

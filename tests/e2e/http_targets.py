@@ -92,6 +92,13 @@ def _echo(visit: Visit) -> None:
     visit.answer(body=visit.request.raw)
 
 
+def _mirror(visit: Visit) -> None:
+    """/mirror/500: all that was sent, in the body, in a header and, its first secret, in the reason."""
+    code = urlsplit(visit.request.path).path.split("/")[2]
+    told = visit.request.header("Authorization") or "nothing"
+    visit.answer(f"{code} No {told}", visit.request.raw, (f"X-Told: {told}", f"Location: /?told={told}"))
+
+
 def _status(visit: Visit) -> None:
     """/status/503?reason=Gone%20fishing&retryAfter=7"""
     code = urlsplit(visit.request.path).path.split("/")[2]
@@ -308,6 +315,7 @@ def _wait(visit: Visit) -> None:
 BEHAVIOURS: dict[str, Behaviour] = {
     "ok": _ok,
     "echo": _echo,
+    "mirror": _mirror,
     "status": _status,
     "silent": _silent,
     "wait": _wait,
