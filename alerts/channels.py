@@ -59,7 +59,8 @@ def send(kind: str, endpoint: str, message: Message, *, now: datetime) -> None:
 
 def _send_webhook(endpoint: str, message: Message, now: datetime) -> None:
     body = json.dumps(message.body, separators=(",", ":")).encode("ascii")
-    headers: dict[str, str] = {}
+    # The same over all tries, signed or not, so that a receiver can tell a repetition.
+    headers = {"webhook-id": str(message.id)}
     if settings.WEBHOOK_SECRET.strip():
         headers = sign(
             settings.WEBHOOK_SECRET, message_id=str(message.id), timestamp=int(now.timestamp()), body=body

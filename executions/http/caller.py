@@ -162,9 +162,8 @@ class Caller:
         if status < 500 and status != 429:
             self._breaker.note_success(host, time.monotonic())
             return None
-        pace = self._breaker.note_failure(host, time.monotonic())
         asked = read_retry_after(response.headers, datetime.now(UTC))
-        return max((delay for delay in (pace, asked) if delay is not None), default=None)
+        return self._breaker.note_failure(host, time.monotonic(), asked=asked)
 
 
 @dataclass(frozen=True, kw_only=True)

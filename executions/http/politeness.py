@@ -30,6 +30,8 @@ SUCCESSES_TO_CLOSE = 3
 BURST = 10.0
 SLOWEST_RATE = 0.2
 _RATE_WINDOW = 60.0
+# In so many seconds without first attempts half of what a host is used to is forgotten.
+_HALF_LIFE = 1800.0
 _MAX_HOSTS = 4096
 
 
@@ -102,10 +104,11 @@ class HostHealth:
     """The breaker of one host. It never refuses a call; it says how long a retry must wait.
 
     closed     fewer than 5 failures in a row: retries keep their own backoff.
-    open       retries are given out at the rate of the host's first attempts (measured over a
-               minute, at least one in 5 s), after a burst of 10. First attempts go on and are
-               the probes. So calls are at most twice the steady rate, also when the host comes
-               back and everything that waited is due.
+    open       retries are given out at the rate of the host's first attempts (in its busiest
+               minute, forgotten by half in half an hour; at least one in 5 s), after a burst of
+               10. First attempts go on and are the probes. So calls are at most twice the steady
+               rate, also when the host comes back and everything that waited is due. Those that
+               the host asked to come at one moment (Retry-After) queue up behind it the same way.
     half open  the first success after that: pacing goes on until the third in a row closes the
                breaker, and one failure opens it again at once.
     """
@@ -114,9 +117,12 @@ class HostHealth:
     successes: int = SUCCESSES_TO_CLOSE
     #: When the next retry may start; retries queue up behind it.
     next_retry_at: float = 0.0
+    #: The same for those that were asked to stay away for longer; they do not hold up the others.
+    next_asked_at: float = 0.0
     window_started_at: float = 0.0
     firsts: int = 0
-    firsts_before: int = 0
+    #: First attempts in the busiest minute before this one, as far as it is remembered.
+    usual: float = 0.0
     last_used_at: float = 0.0
 
     @property
@@ -129,29 +135,44 @@ class HostHealth:
         self.last_used_at = now
         passed = now - self.window_started_at
         if passed >= _RATE_WINDOW:
-            self.firsts_before = self.firsts if passed < 2 * _RATE_WINDOW else 0
+            self.usual = max(self.firsts, self.usual) * 0.5 ** (passed / _HALF_LIFE)
             self.firsts = 0
             self.window_started_at = now
         self.firsts += first
 
     def rate(self) -> float:
-        """First attempts per second in the busier of the last two minutes, never below 0.2."""
-        return max(max(self.firsts, self.firsts_before) / _RATE_WINDOW, SLOWEST_RATE)
+        """First attempts per second in the host's busiest minute, never below 0.2."""
+        return max(max(self.firsts, self.usual) / _RATE_WINDOW, SLOWEST_RATE)
 
     def note_success(self) -> None:
         """The host answered well."""
         self.failures = 0
         self.successes = min(self.successes + 1, SUCCESSES_TO_CLOSE)
 
-    def note_failure(self, now: float) -> float:
-        """The host failed; answers the seconds that a retry must wait at least (0: its own)."""
+    def note_failure(self, now: float, *, asked: float = 0.0) -> float:
+        """The host failed; answers the seconds that a retry must wait at least (0: its own).
+
+        `asked` is how long the host itself wants to be left alone, at most an hour.
+        """
         self.failures += 1
         if self.is_closed and self.failures < FAILURES_TO_OPEN:
-            return 0.0
+            return asked
         self.successes = 0
         step = 1 / self.rate()
         self.next_retry_at = max(self.next_retry_at, now - BURST * step) + step
-        return min(max(self.next_retry_at - now, 0.0), MAX_RETRY_AFTER.total_seconds())
+        delay = self.next_retry_at - now
+        if asked:
+            place = max(self.next_asked_at, now + asked)
+            self.next_asked_at = place + step
+            delay = max(delay, place - now)
+        return _fold(delay, asked, MAX_RETRY_AFTER.total_seconds())
+
+
+def _fold(delay: float, low: float, high: float) -> float:
+    """The delay, or where it is above `high` a place between the two that spreads as it did."""
+    if delay > high:
+        delay = low + (delay - low) % (high - low) if low < high else high
+    return max(delay, 0.0)
 
 
 @dataclass(kw_only=True)
@@ -171,13 +192,14 @@ class Breaker:
         with self._lock:
             self._find(host, now).note_success()
 
-    def note_failure(self, host: Host, now: float) -> timedelta | None:
-        """The host failed to connect, to answer in time or well (429, 5xx).
+    def note_failure(self, host: Host, now: float, *, asked: timedelta | None = None) -> timedelta | None:
+        """The host failed to connect, to answer in time or well (429, 5xx); `asked` is its Retry-After.
 
         Answers how long a retry should wait at least, at most an hour; None: no opinion.
         """
         with self._lock:
-            delay = self._find(host, now).note_failure(now)
+            seconds = asked.total_seconds() if asked else 0.0
+            delay = self._find(host, now).note_failure(now, asked=seconds)
         return timedelta(seconds=delay) if delay else None
 
     def is_open(self, host: Host) -> bool:

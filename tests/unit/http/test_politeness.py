@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import heapq
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 
 import pytest
 
@@ -126,9 +128,42 @@ def test_half_open_needs_three_good_answers_and_one_bad_opens_it_again() -> None
     assert health.is_closed
 
 
-def test_no_retry_is_sent_away_for_more_than_an_hour() -> None:
+def test_no_retry_is_sent_away_for_more_than_an_hour_and_they_do_not_crowd_there() -> None:
     health = HostHealth()
-    assert max(health.note_failure(0.0) for _ in range(5000)) == 3600.0
+    delays = [health.note_failure(0.0) for _ in range(5000)]
+    assert max(delays) <= 3600.0
+    assert max(Counter(delays[20:]).values()) <= 5000 / 720 + 1
+
+
+def test_those_that_were_all_asked_to_come_at_one_moment_queue_up_behind_it() -> None:
+    health = HostHealth()
+    for _ in range(600):
+        health.count_call(0.0, first=True)  # ten a second
+    moments = []
+    for number in range(300):
+        now = number / 10
+        moments.append(now + health.note_failure(now, asked=1800.0 - now))
+    moments = sorted(moments[4:])
+    assert moments[0] >= 1800.0
+    assert all(after - before >= 0.0999 for before, after in pairwise(moments))
+
+
+def test_one_that_was_asked_to_stay_away_does_not_hold_up_the_others() -> None:
+    health = HostHealth()
+    for _ in range(5):
+        health.note_failure(0.0)
+    assert health.note_failure(0.0, asked=3600.0) == 3600.0
+    assert health.note_failure(0.0) < 60.0
+
+
+def test_what_a_host_is_used_to_is_remembered_through_an_outage() -> None:
+    health = HostHealth()
+    for _ in range(6000):
+        health.count_call(0.0, first=True)
+    health.count_call(1800.0, first=False)
+    assert health.rate() == pytest.approx(50.0)
+    health.count_call(7 * 3600.0, first=False)
+    assert health.rate() == 0.2
 
 
 @pytest.mark.parametrize("outage", [1800.0])
