@@ -49,9 +49,12 @@ class NotDelivered(Exception):
 
 
 def send(kind: str, endpoint: str, message: Message, *, now: datetime) -> None:
-    """Send one message now; raises NotDelivered where it did not arrive. Opens no transaction."""
+    """Send one message to a stored address now; raises NotDelivered where it did not arrive.
+
+    Opens no transaction.
+    """
     try:
-        address = addresses.check(kind, endpoint)
+        address = addresses.check(kind, addresses.reveal(endpoint))
     except ValueError as error:
         raise NotDelivered(f"the endpoint cannot be used: {error}", permanent=True) from None
     _WAYS[kind](address, message, now)
