@@ -29,6 +29,8 @@ SUCCESSES_TO_CLOSE = 3
 # Retries that a failing host may get at once before they are spread, and their slowest pace.
 BURST = 10.0
 SLOWEST_RATE = 0.2
+# Of the rate of first attempts, so that both together stay below twice of it in every stretch.
+RETRY_SHARE = 0.8
 _RATE_WINDOW = 60.0
 # In so many seconds without first attempts half of what a host is used to is forgotten.
 _HALF_LIFE = 1800.0
@@ -104,11 +106,12 @@ class HostHealth:
     """The breaker of one host. It never refuses a call; it says how long a retry must wait.
 
     closed     fewer than 5 failures in a row: retries keep their own backoff.
-    open       retries are given out at the rate of the host's first attempts (in its busiest
-               minute, forgotten by half in half an hour; at least one in 5 s), after a burst of
-               10. First attempts go on and are the probes. So calls are at most twice the steady
-               rate, also when the host comes back and everything that waited is due. Those that
-               the host asked to come at one moment (Retry-After) queue up behind it the same way.
+    open       retries are given out at four fifths of the rate of the host's first attempts (in
+               its busiest minute, forgotten by half in half an hour; at least one in 5 s), after
+               a burst of 10. First attempts go on and are the probes. So calls stay below twice
+               the steady rate, also when the host comes back and everything that waited is due.
+               Those that the host asked to come at one moment (Retry-After) queue up behind it
+               the same way.
     half open  the first success after that: pacing goes on until the third in a row closes the
                breaker, and one failure opens it again at once.
     """
@@ -141,8 +144,8 @@ class HostHealth:
         self.firsts += first
 
     def rate(self) -> float:
-        """First attempts per second in the host's busiest minute, never below 0.2."""
-        return max(max(self.firsts, self.usual) / _RATE_WINDOW, SLOWEST_RATE)
+        """Retries per second that it can bear besides its first attempts, never below 0.2."""
+        return max(max(self.firsts, self.usual) / _RATE_WINDOW * RETRY_SHARE, SLOWEST_RATE)
 
     def note_success(self) -> None:
         """The host answered well."""
