@@ -23,6 +23,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -358,6 +359,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
 }
 
 
+@cache
 def _bomb(*, gzip: bool) -> bytes:
     """100 MB of zeros in about 100 kB."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31 if gzip else 15)
