@@ -22,7 +22,8 @@ MAX_RETRY_AFTER = timedelta(hours=1)
 # How long a call waits in its slot for its turn. A full host gets the slot back soon: two
 # hundred slots that queue for one slow host would hold up every other job.
 GATE_PATIENCE_SECONDS = 0.5
-GATE_RETURN = timedelta(seconds=1)
+GATE_RETURN_SECONDS = 1.0
+GATE_LONGEST_SECONDS = 60.0
 
 FAILURES_TO_OPEN = 5
 SUCCESSES_TO_CLOSE = 3
@@ -61,7 +62,9 @@ class HostGate:
 
     A call waits half a second for its turn, as part of its deadline; then it raises HostBusy,
     which is no failure of the target: whoever runs it should give the slot back and come
-    again after `retry_delay` without counting an attempt.
+    again after `retry_delay` without counting an attempt. Those sent away are told to come
+    back one after another at the pace at which places become free, within a minute; else a
+    thousand of them would ask again every second.
     """
 
     def __init__(self, limit: int = 0, *, patience: float = GATE_PATIENCE_SECONDS) -> None:
@@ -69,6 +72,9 @@ class HostGate:
         self._patience = patience
         self._inside: Counter[Host] = Counter()
         self._left = threading.Condition()
+        #: Of hosts with calls inside: how long a place is held, and when the next one may return.
+        self._held: dict[Host, float] = {}
+        self._return_at: dict[Host, float] = {}
 
     def enter(self, host: Host, watch: Watch) -> None:
         """Take a place. Raises HostBusy, or CallTimeout and CallStopped from the watch."""
@@ -79,25 +85,30 @@ class HostGate:
             while self._inside[host] >= self._limit:
                 patience = until - watch.elapsed()
                 if patience <= 0:
-                    raise self._refuse(host)
+                    raise self._refuse(host, watch.started + watch.elapsed())
                 self._left.wait(min(patience, watch.step()))
             self._inside[host] += 1
 
-    def leave(self, host: Host) -> None:
-        """Give the place back."""
+    def leave(self, host: Host, *, held: float) -> None:
+        """Give the place back; it was held for so many seconds."""
         if not self._limit:
             return
         with self._left:
             self._inside[host] -= 1
+            self._held[host] = 0.8 * self._held.get(host, held) + 0.2 * held
             if not self._inside[host]:
-                del self._inside[host]
+                for known in (self._inside, self._held, self._return_at):
+                    known.pop(host, None)
             self._left.notify_all()
 
-    def _refuse(self, host: Host) -> HostBusy:
+    def _refuse(self, host: Host, now: float) -> HostBusy:
         error = HostBusy(
             f"{host[0]} port {host[1]} has {self._limit} calls of this process already (HTTP_MAX_PER_HOST)"
         )
-        error.retry_delay = GATE_RETURN
+        at = max(self._return_at.get(host, 0.0), now + GATE_RETURN_SECONDS)
+        self._return_at[host] = at + self._held.get(host, GATE_RETURN_SECONDS) / self._limit
+        delay = _fold(at - now, GATE_RETURN_SECONDS, GATE_LONGEST_SECONDS)
+        error.retry_delay = timedelta(seconds=delay)
         return error
 
 

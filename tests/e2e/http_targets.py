@@ -110,6 +110,12 @@ def _status(visit: Visit) -> None:
     visit.answer(f"{code} {reason}", b"" if no_body else b"status", headers)
 
 
+def _mute(visit: Visit) -> None:
+    """/mute/503: a status line without a reason."""
+    code = urlsplit(visit.request.path).path.split("/")[2]
+    visit.answer(code)
+
+
 def _silent(visit: Visit) -> None:
     visit.hold()
 
@@ -318,6 +324,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "echo": _echo,
     "mirror": _mirror,
     "status": _status,
+    "mute": _mute,
     "silent": _silent,
     "wait": _wait,
     "drip-head": _drip_head,

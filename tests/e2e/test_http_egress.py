@@ -211,11 +211,13 @@ def test_no_resolver_is_asked_again_between_the_judgement_and_the_connection(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", answer)
-    monkeypatch.setattr(
-        "executions.http.connection.WatchedSocket.connect_ex",
-        lambda self, place: dialled.append(place) or errno.ECONNREFUSED,
-    )
     dialled: list[object] = []
+
+    def refuse(sock: socket.socket, place: object) -> int:
+        dialled.append(place)
+        return errno.ECONNREFUSED
+
+    monkeypatch.setattr("executions.http.connection.WatchedSocket.connect_ex", refuse)
     with pytest.raises(CallError, match="refused"):
         Caller(guard=CLOSED).call(Request(url=target.url(host="rebind.example"), timeout_ms=5000))
     assert dialled == [("1.1.1.1", target.port)]

@@ -87,7 +87,7 @@ def outcomes(world: World) -> list[tuple[str, str | None, str, int, int]]:
         " (SELECT count(*) FROM batch_job_logs AS l WHERE l.execution_id = e.id), e.execution_duration_ms"
         " FROM job_executions AS e JOIN batch_jobs AS j ON j.id = e.job_id"
     )
-    return [(re.sub(r"https?://[^/]*/", "", url), *rest) for url, *rest in rows]  # type: ignore[misc]
+    return [(re.sub(r"https?://[^/]*/", "", url), *rest) for url, *rest in rows]
 
 
 def memory(scheduler: Scheduler, name: str) -> float:

@@ -52,8 +52,27 @@ def test_a_full_host_gives_the_slot_back_and_says_when_to_come_again() -> None:
         gate.enter(HOST, watch)
     assert caught.value.retry_delay == timedelta(seconds=1)
     assert not caught.value.sent
-    gate.leave(HOST)
+    gate.leave(HOST, held=1.0)
     gate.enter(HOST, watch)
+
+
+def test_those_that_a_full_host_sends_away_come_back_one_after_another_within_a_minute() -> None:
+    gate = HostGate(2, patience=0.0)
+    watch = Watch(timeout_ms=60_000)
+    gate.enter(HOST, watch)
+    gate.enter(HOST, watch)
+    gate.leave(HOST, held=4.0)
+    gate.enter(HOST, watch)
+    delays = []
+    for _ in range(100):
+        with pytest.raises(HostBusy) as caught:
+            gate.enter(HOST, watch)
+        assert caught.value.retry_delay is not None
+        delays.append(caught.value.retry_delay.total_seconds())
+    steps = [after - before for before, after in pairwise(delays[:25])]
+    assert all(step == pytest.approx(2.0, abs=0.2) for step in steps)
+    assert 1.0 <= min(delays) <= max(delays) <= 60.0
+    assert max(Counter(round(delay) for delay in delays).values()) <= 5
 
 
 def test_a_call_waits_for_its_turn_and_goes_when_another_leaves() -> None:
@@ -68,7 +87,7 @@ def test_a_call_waits_for_its_turn_and_goes_when_another_leaves() -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     assert not entered.is_set()
-    gate.leave(HOST)
+    gate.leave(HOST, held=1.0)
     thread.join(10)
     assert entered.is_set()
 
