@@ -77,8 +77,9 @@ def call(run: Run) -> Result:
        for good, everything else may be retried, not before the target's Retry-After.
     """
     request = build_request(run, now=int(time.time()))
-    shown = f"{request.method} {rules.mask_url(request.url)}"
-    facts = {"request": {"method": request.method, "url": rules.mask_url(request.url)}}
+    url = rules.mask_url(request.url)
+    shown = f"{request.method} {url}"
+    facts = {"request": {"method": request.method, "url": url}}
     try:
         answer = egress.caller().call(request, should_stop=run.should_stop)
     except CallStopped as error:
