@@ -1,4 +1,8 @@
-"""Where an alert goes: what an address must look like, and how it is shown without its secrets."""
+"""Where an alert goes: what an address must look like, how it is kept, and how it is shown.
+
+An address that holds a secret is stored encrypted, as header values of jobs are; a plain one, which SQL
+may write, works too.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import base64
 import re
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from alerts.models import AlertType
+from alerts.models import Alert, AlertType
+from jobs import secrets
 from jobs.http_rules import check_url, mask_url
 from web.redaction import MASK
 
@@ -19,8 +25,32 @@ _USERINFO = re.compile(r"(https?://)([A-Za-z0-9._~%!$&'()*+,;=:-]*)@([^/?#@]*)",
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://.", re.IGNORECASE)
 
 
+def prepare(kind: str, endpoint: str) -> str:
+    """The address as it is stored: checked, and sealed where it holds a secret.
+
+    Raises ValueError as `check` does, and for one with secrets that is too long to be sealed.
+    """
+    plain = check(kind, endpoint)
+    if shown(kind, plain) == plain:
+        return plain
+    sealed = secrets.seal_text(plain)
+    if len(sealed) > MAX_LENGTH:
+        raise ValueError("Must not be longer than 1400 characters, because it holds a secret")
+    return sealed
+
+
+def reveal(stored: str) -> str:
+    """The address behind a stored one. Raises LostKey (a ValueError) where no key of ours opens it."""
+    if not stored.startswith(secrets.SEAL):
+        return stored
+    try:
+        return secrets.open_text(stored)
+    except InvalidToken:
+        raise secrets.LostKey("it was sealed with a key that ENCRYPTION_KEYS does not hold") from None
+
+
 def check(kind: str, endpoint: str) -> str:
-    """The address as it is stored.
+    """The address without blanks around it.
 
     Raises ValueError with the reason for one that this kind of alert cannot be sent to. Hosts are
     judged when they are connected to, as those of jobs are.
@@ -80,8 +110,12 @@ def shown(kind: str, endpoint: str) -> str:
 
     Of a webhook the user's name, password and secret query values are hidden; of a chat hook
     everything behind the first part of the path, which is its key; of an Apprise URL all but the
-    service, because each service puts its keys elsewhere.
+    service, because each service puts its keys elsewhere. `endpoint` may be sealed.
     """
+    try:
+        endpoint = reveal(endpoint)
+    except secrets.LostKey:
+        return MASK
     if kind == AlertType.EMAIL:
         return endpoint
     if kind == AlertType.APPRISE:
@@ -99,3 +133,21 @@ def _hide_path(url: str) -> str:
     if not (first or parts.query):
         return url
     return f"{parts.scheme}://{parts.netloc}/{first if rest else ''}{'/' if rest else ''}{MASK}"
+
+
+def rotate() -> int:
+    """Seal every stored address that holds a secret anew with the first key; answers how many changed.
+
+    Addresses that no key opens are left as they are.
+    """
+    changed = 0
+    for alert in Alert.objects.exclude(type=AlertType.EMAIL).only("id", "type", "endpoint").iterator():
+        try:
+            plain = reveal(alert.endpoint)
+        except secrets.LostKey:
+            continue
+        if shown(alert.type, plain) != plain:
+            # Only while it is what was read: an edit in between is sealed with the first key already.
+            same = Alert.objects.filter(id=alert.id, type=alert.type, endpoint=alert.endpoint)
+            changed += same.update(endpoint=secrets.seal_text(plain))
+    return changed

@@ -121,7 +121,7 @@ class AlertForm(forms.ModelForm):  # type: ignore[type-arg]
         )
         try:
             if not kept:
-                addresses.check(data["type"], data["endpoint"])
+                addresses.prepare(data["type"], data["endpoint"])
         except ValueError as error:
             self.add_error("endpoint", str(error))
 

@@ -17,6 +17,7 @@ from alerts.messages import Message
 from alerts.models import AlertType
 from executions import egress
 from executions.http.caller import Request
+from executions.http.echoes import find_secrets, hide
 from executions.http.errors import CallError, HostBusy
 from executions.http.signature import sign
 from web.redaction import redact
@@ -48,9 +49,12 @@ class NotDelivered(Exception):
 
 
 def send(kind: str, endpoint: str, message: Message, *, now: datetime) -> None:
-    """Send one message now; raises NotDelivered where it did not arrive. Opens no transaction."""
+    """Send one message to a stored address now; raises NotDelivered where it did not arrive.
+
+    Opens no transaction.
+    """
     try:
-        address = addresses.check(kind, endpoint)
+        address = addresses.check(kind, addresses.reveal(endpoint))
     except ValueError as error:
         raise NotDelivered(f"the endpoint cannot be used: {error}", permanent=True) from None
     _WAYS[kind](address, message, now)
@@ -58,7 +62,8 @@ def send(kind: str, endpoint: str, message: Message, *, now: datetime) -> None:
 
 def _send_webhook(endpoint: str, message: Message, now: datetime) -> None:
     body = json.dumps(message.body, separators=(",", ":")).encode("ascii")
-    headers: dict[str, str] = {}
+    # The same over all tries, signed or not, so that a receiver can tell a repetition.
+    headers = {"webhook-id": str(message.id)}
     if settings.WEBHOOK_SECRET.strip():
         headers = sign(
             settings.WEBHOOK_SECRET, message_id=str(message.id), timestamp=int(now.timestamp()), body=body
@@ -92,7 +97,8 @@ def _post(endpoint: str, body: bytes, headers: Mapping[str, str]) -> None:
     except CallError as error:
         raise NotDelivered(str(error), permanent=error.permanent, delay=error.retry_delay) from None
     if not answer.is_success:
-        raise NotDelivered(answer.failure, delay=answer.retry_delay)
+        secrets_sent = find_secrets(headers=request.headers, url=url)
+        raise NotDelivered(hide(answer.failure, secrets_sent), delay=answer.retry_delay)
 
 
 def _send_mail(endpoint: str, message: Message, now: datetime) -> None:

@@ -24,8 +24,8 @@ from jobs.models import Job
 log = logging.getLogger("scheduler.alerts")
 
 SENDERS = 4
-# How long a claim holds: longer than any send takes, so that only a dead process loses it.
-CLAIM = timedelta(minutes=3)
+# How long a claim holds: longer than a send takes, so that only a dead process loses it.
+CLAIM = timedelta(minutes=1)
 WINDOW = 50
 PATIENCE = 5.0  # seconds
 

@@ -45,7 +45,7 @@ def create(
         tag=tag,
         user_id=owner,
         type=_check_type(kind, by),
-        endpoint=_check_endpoint(kind, endpoint),
+        endpoint=_prepare(kind, endpoint),
         conditions=_merge({}, conditions or {}),
         enabled=enabled,
         created_at=now,
@@ -67,13 +67,11 @@ def update(alert: Alert, values: Mapping[str, Any], *, by: Actor) -> Alert:
     alert = Alert.objects.select_for_update(of=("self",)).get(id=alert.id)
     before = show(alert)
     kind = values.get("type", alert.type)
-    endpoint = values.get("endpoint", alert.endpoint)
-    if endpoint == addresses.shown(alert.type, alert.endpoint):
-        endpoint = alert.endpoint
-    if kind != alert.type or endpoint != alert.endpoint:
+    given = values.get("endpoint", before["endpoint"])
+    if kind != alert.type or given != before["endpoint"]:
         _check_type(alert.type, by)
+        alert.endpoint = _prepare(kind, given, kept=alert.endpoint, shown=before["endpoint"])
         alert.type = _check_type(kind, by)
-        alert.endpoint = _check_endpoint(kind, endpoint)
     if "conditions" in values:
         alert.conditions = _merge(alert.conditions, values["conditions"])
     alert.enabled = values.get("enabled", alert.enabled)
@@ -140,9 +138,10 @@ def _check_type(kind: str, by: Actor) -> str:
     return kind
 
 
-def _check_endpoint(kind: str, endpoint: str) -> str:
+def _prepare(kind: str, given: str, *, kept: str = "", shown: str | None = None) -> str:
+    """The address to store; one that is given as it is shown stands for the one that is kept."""
     try:
-        return addresses.check(kind, endpoint)
+        return addresses.prepare(kind, addresses.reveal(kept) if given == shown else given)
     except ValueError as error:
         raise Invalid({"endpoint": str(error)}) from None
 

@@ -15,6 +15,7 @@ from django.conf import settings
 from executions import egress
 from executions.engine import clock
 from executions.http.caller import Answer, Request
+from executions.http.echoes import find_secrets, hide
 from executions.http.errors import CallError, CallStopped, HostBusy
 from executions.http.signature import sign
 from executions.management_command import ManagementCommand, run_management_command
@@ -76,8 +77,9 @@ def call(run: Run) -> Result:
        for good, everything else may be retried, not before the target's Retry-After.
     """
     request = build_request(run, now=int(time.time()))
-    shown = f"{request.method} {rules.mask_url(request.url)}"
-    facts = {"request": {"method": request.method, "url": rules.mask_url(request.url)}}
+    url = rules.mask_url(request.url)
+    shown = f"{request.method} {url}"
+    facts = {"request": {"method": request.method, "url": url}}
     try:
         answer = egress.caller().call(request, should_stop=run.should_stop)
     except CallStopped as error:
@@ -88,16 +90,18 @@ def call(run: Run) -> Result:
         failure = _as_failure(error, facts)
         run.log.warning(_join(shown, str(failure)), reason=error.reason)
         raise failure from None
-    facts["response"] = _show(answer)
+    secrets_sent = find_secrets(headers=request.headers, url=request.url, payload=run.params)
+    facts["response"] = _show(answer, secrets_sent)
     _log_answer(run, shown, answer)
+    body = hide(answer.body, secrets_sent, cut=answer.truncated)
     if answer.is_success:
-        return Result(total=1, success=1, status_code=answer.status_code, body=answer.body, data=facts)
+        return Result(total=1, success=1, status_code=answer.status_code, body=body, data=facts)
     raise RetryLater(
-        redact(answer.failure),
+        redact(hide(answer.failure, secrets_sent)),
         delay=answer.retry_delay,
         reason="http_status",
         status_code=answer.status_code,
-        body=answer.body,
+        body=body,
         totals=FAILED,
         data=facts,
     )
@@ -198,14 +202,18 @@ def _as_failure(error: CallError, facts: dict[str, Any]) -> PermanentError | Ret
     return RetryLater(message, delay=error.retry_delay, reason=error.reason, totals=FAILED, data=facts)
 
 
-def _show(answer: Answer) -> dict[str, Any]:
+def _show(answer: Answer, secrets_sent: frozenset[str]) -> dict[str, Any]:
     """What the admin shows of an answer besides its status code and body."""
     headers = list(answer.headers.items())[:SHOWN_HEADERS]
+
+    def short(text: str) -> str:
+        return hide(text, secrets_sent)[:SHOWN_LENGTH]
+
     return {
         "statusCode": answer.status_code,
-        "reason": answer.reason_phrase[:SHOWN_LENGTH],
-        "headers": masked({name[:SHOWN_LENGTH]: value[:SHOWN_LENGTH] for name, value in headers}),
-        "url": rules.mask_url(answer.final_url),
+        "reason": short(answer.reason_phrase),
+        "headers": masked({short(name): short(value) for name, value in headers}),
+        "url": hide(rules.mask_url(answer.final_url), secrets_sent),
         "redirects": answer.redirects,
         "durationMs": round(answer.duration.total_seconds() * 1000),
         "truncated": answer.truncated,

@@ -212,6 +212,7 @@ def _show(name: object) -> str:
     return ascii(name)[:60]
 
 
+@lru_cache(maxsize=4096)
 def is_secret(name: str) -> bool:
     """Whether values under this name are secrets (header, query parameter or payload key)."""
     lower = name.lower()
@@ -229,6 +230,8 @@ def mask_url(url: str) -> str:
 
     Works on any text, also on one that is no valid URL.
     """
+    if "=" not in url and "@" not in url:
+        return url
     shown = _USERINFO.sub(lambda found: f"{found[1] or ''}//{MASK}@", url)
     return _PAIR.sub(_mask_pair, shown)
 

@@ -33,7 +33,7 @@ def reveal(headers: Mapping[str, Any] | None) -> dict[str, Any]:
     revealed: dict[str, Any] = {}
     for name, value in (headers or {}).items():
         try:
-            revealed[name] = _open(value) if is_sealed(name, value) else value
+            revealed[name] = open_text(value) if is_sealed(name, value) else value
         except InvalidToken:
             raise LostKey(
                 f"header {name}: its value was sealed with a key that ENCRYPTION_KEYS does not hold"
@@ -57,7 +57,7 @@ def seal(headers: Mapping[str, Any], stored: Mapping[str, Any] | None = None) ->
         old = known.get(name.lower())
         if value == MASK and old is None:
             raise ValueError(f"{name}: {MASK} keeps a stored value, and there is none")
-        sealed[name] = old if value == MASK or _is_same(name, old, value) else _close(value)
+        sealed[name] = old if value == MASK or _is_same(name, old, value) else seal_text(value)
     return sealed
 
 
@@ -111,7 +111,7 @@ def _reseal(headers: Mapping[str, Any]) -> dict[str, Any]:
         fresh[name] = value
         if isinstance(value, str) and is_secret(name):
             try:
-                fresh[name] = _close(_open(value) if is_sealed(name, value) else value)
+                fresh[name] = seal_text(open_text(value) if is_sealed(name, value) else value)
             except InvalidToken:
                 continue
     return fresh
@@ -121,16 +121,18 @@ def _is_same(name: str, stored: Any, value: str) -> bool:
     if not is_sealed(name, stored):
         return False
     try:
-        return _open(stored) == value
+        return open_text(stored) == value
     except InvalidToken:
         return False
 
 
-def _close(value: str) -> str:
+def seal_text(value: str) -> str:
+    """The text encrypted by the first of ENCRYPTION_KEYS."""
     return SEAL + _box(tuple(settings.ENCRYPTION_KEYS)).encrypt(value.encode()).decode()
 
 
-def _open(value: str) -> str:
+def open_text(value: str) -> str:
+    """The text behind a sealed one. Raises InvalidToken where no key of ours sealed it."""
     return _box(tuple(settings.ENCRYPTION_KEYS)).decrypt(value.removeprefix(SEAL).encode()).decode()
 
 

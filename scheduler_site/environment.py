@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 import environ
 
+from executions.http.signature import read_secrets
+
 # gunicorn's master ends for good on this code; on any other it would start the worker again for ever.
 EXIT_BAD_SETTING = 3
 SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|URL", re.IGNORECASE)
@@ -229,6 +231,17 @@ class Environment:
     def fernet_keys(self, name: str) -> list[str]:
         """Fernet keys (32 bytes in URL-safe base64)."""
         return self.checked(name, (), "Fernet keys (32 bytes in URL-safe base64)", _is_fernet_key)
+
+    def signing_secrets(self, name: str) -> str:
+        """Secrets that sign, separated by spaces: plain texts, or `whsec_` and base64."""
+        text = self.text(name).strip()
+        try:
+            if text:
+                read_secrets(text)
+        except ValueError as error:
+            self.refuse(name, str(error))
+            return ""
+        return text
 
     def secret(self, name: str, fallback: Mapping[str, str], *, least: int) -> str:
         """A secret of at least `least` characters, from the environment or else from `fallback`."""

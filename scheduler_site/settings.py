@@ -44,7 +44,7 @@ if SECRET_KEY and SECRET_KEY == JWT_SECRET:
     env.refuse("JWT_SECRET", "must differ from SECRET_KEY")
 _derived = base64.urlsafe_b64encode(hmac.digest(SECRET_KEY.encode(), b"ENCRYPTION_KEYS", "sha256"))
 ENCRYPTION_KEYS = env.fernet_keys("ENCRYPTION_KEYS") or [_derived.decode()]
-WEBHOOK_SECRET = env.text("WEBHOOK_SECRET")
+WEBHOOK_SECRET = env.signing_secrets("WEBHOOK_SECRET")
 
 # Addresses ----------------------------------------------------------------------------------------
 PORT = env.whole("PORT", 8000, 1, 65535)

@@ -8,6 +8,7 @@ idle connections are bounded over all hosts together (thousands of targets, few 
 from __future__ import annotations
 
 import re
+import select
 import ssl
 import threading
 import time
@@ -18,7 +19,6 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError
-from urllib3.util.connection import is_connection_dropped
 
 from jobs.http_rules import FRAMING_HEADERS, METHODS, RuleError, Target, read_url
 
@@ -69,7 +69,7 @@ class IdleConnections:
                     del self._by_origin[origin]
                 del self._by_age[connection]
             fresh = time.monotonic() - connection.idle_since < self._max_idle_seconds
-            if fresh and not is_connection_dropped(connection):
+            if fresh and not _is_dropped(connection):
                 return connection
             connection.close()
 
@@ -106,6 +106,15 @@ class IdleConnections:
                 del self._by_origin[origin]
             spare.append(oldest)
         return spare
+
+
+def _is_dropped(connection: GuardedConnection) -> bool:
+    """Whether the target hung up, or said something that nobody asked for. Asks the kernel, at once."""
+    if connection.sock is None:
+        return True
+    news = select.poll()
+    news.register(connection.sock, select.POLLIN)
+    return bool(news.poll(0))
 
 
 class GuardedAdapter(BaseAdapter):

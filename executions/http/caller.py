@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Self
 from urllib.parse import urljoin
 
@@ -26,6 +27,7 @@ MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Of the secret-looking names these two are no credentials and go along to another origin.
 _NO_CREDENTIALS = frozenset({"idempotency-key", "x-idempotency-key"})
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _BODY_HEADERS = frozenset({"content-type", "content-encoding", "content-language"})
 
 
@@ -70,7 +72,7 @@ class Answer:
     @property
     def failure(self) -> str:
         """How a status other than 2xx is reported, as `HTTP 500: Internal Server Error`."""
-        phrase = self.reason_phrase.replace("\x00", "\ufffd")[:200]
+        phrase = self.reason_phrase.replace("\x00", "\ufffd")[:200] or _PHRASES.get(self.status_code, "")
         return f"HTTP {self.status_code}: {phrase}" if phrase else f"HTTP {self.status_code}"
 
 
@@ -145,6 +147,7 @@ class Caller:
         """One exchange with one host, counted by its gate and its breaker."""
         host = hop.host
         self._gate.enter(host, watch)
+        entered = watch.elapsed()
         try:
             self._breaker.count_call(host, time.monotonic(), first=request.attempt == 1)
             response = self._adapter.send_within(hop.prepare(), watch)
@@ -154,17 +157,16 @@ class Caller:
                 error.retry_delay = self._breaker.note_failure(host, time.monotonic())
             raise
         finally:
-            self._gate.leave(host)
+            self._gate.leave(host, held=watch.elapsed() - entered)
         return response, body, self._judge_status(host, response)
 
     def _judge_status(self, host: Host, response: requests.Response) -> timedelta | None:
         status = response.status_code
+        asked = None if 200 <= status < 300 else read_retry_after(response.headers, datetime.now(UTC))
         if status < 500 and status != 429:
             self._breaker.note_success(host, time.monotonic())
-            return None
-        pace = self._breaker.note_failure(host, time.monotonic())
-        asked = read_retry_after(response.headers, datetime.now(UTC))
-        return max((delay for delay in (pace, asked) if delay is not None), default=None)
+            return asked
+        return self._breaker.note_failure(host, time.monotonic(), asked=asked)
 
 
 @dataclass(frozen=True, kw_only=True)

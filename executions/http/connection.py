@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import select
 import socket
 import ssl
@@ -137,24 +138,37 @@ class Dialer:
 
 
 def _connect(address: str, port: int, watch: Watch, share: float) -> WatchedSocket:
-    family, kind, proto, _, place = socket.getaddrinfo(
-        address,
-        port,
-        type=socket.SOCK_STREAM,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )[0]
-    sock = WatchedSocket(family, kind, proto)
+    family, place = _find_place(address, port)
+    sock = WatchedSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.watch = watch
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _finish_connect(sock, place, watch, share)
         reached = sock.getpeername()[0]
-        if reached != place[0]:
+        if reached.partition("%")[0] != place[0]:
             raise EgressDenied(f"egress denied: connected to {reached}, which was not judged")
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _find_place(address: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """What the kernel is told: the judged address by its number, which no resolver is asked about again."""
+    try:
+        judged = ipaddress.ip_address(address)
+    except ValueError:
+        raise CallError("the answer of the name server is no address") from None
+    if isinstance(judged, ipaddress.IPv4Address):
+        return socket.AF_INET, (str(judged), port)
+    scope = judged.scope_id or "0"
+    number = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
+    return socket.AF_INET6, (_spell(judged), port, 0, number)
+
+
+def _spell(address: ipaddress.IPv6Address) -> str:
+    """The address as the kernel writes it, without its scope."""
+    return socket.inet_ntop(socket.AF_INET6, address.packed)
 
 
 def _finish_connect(sock: WatchedSocket, place: Any, watch: Watch, share: float) -> None:

@@ -10,6 +10,7 @@ import http.client
 import re
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 
@@ -83,7 +84,27 @@ class BoundedResponse(http.client.HTTPResponse):
         return int(values.pop())
 
 
-def parse_fields(lines: list[bytes]) -> tuple[CaseInsensitiveDict[str], bool]:
+class Fields(CaseInsensitiveDict[str]):
+    """Header fields by name in any case; looked up without the detours of requests' own."""
+
+    _store: dict[str, tuple[str, str]]
+
+    def add(self, name: str, value: str) -> None:
+        """One more field; a repeated one is joined by a comma."""
+        lower = name.lower()
+        known = self._store.get(lower)
+        self._store[lower] = (name, value) if known is None else (name, f"{known[1]}, {value}")
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value, or the default."""
+        known = self._store.get(key.lower())
+        return default if known is None else known[1]
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower() in self._store
+
+
+def parse_fields(lines: list[bytes]) -> tuple[Fields, bool]:
     """The header fields, repeated ones joined by a comma, and whether any line was no field.
 
     A folded line continues the one before it (RFC 9112 §5.2); a line that is none is left out.
@@ -99,9 +120,9 @@ def parse_fields(lines: list[bytes]) -> tuple[CaseInsensitiveDict[str], bool]:
             pairs.append([name, value.strip(" \t")])
         else:
             broken = True
-    fields: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+    fields = Fields()
     for name, value in pairs:
-        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        fields.add(name, value)
     return fields, broken
 
 

@@ -23,6 +23,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -92,6 +93,13 @@ def _echo(visit: Visit) -> None:
     visit.answer(body=visit.request.raw)
 
 
+def _mirror(visit: Visit) -> None:
+    """/mirror/500: all that was sent, in the body, in a header and, its first secret, in the reason."""
+    code = urlsplit(visit.request.path).path.split("/")[2]
+    told = visit.request.header("Authorization") or "nothing"
+    visit.answer(f"{code} No {told}", visit.request.raw, (f"X-Told: {told}", f"Location: /?told={told}"))
+
+
 def _status(visit: Visit) -> None:
     """/status/503?reason=Gone%20fishing&retryAfter=7"""
     code = urlsplit(visit.request.path).path.split("/")[2]
@@ -100,6 +108,12 @@ def _status(visit: Visit) -> None:
     reason = visit.request.query("reason", "Internal Server Error" if code == "500" else "Status")
     no_body = code in {"204", "304"}
     visit.answer(f"{code} {reason}", b"" if no_body else b"status", headers)
+
+
+def _mute(visit: Visit) -> None:
+    """/mute/503: a status line without a reason."""
+    code = urlsplit(visit.request.path).path.split("/")[2]
+    visit.answer(code)
 
 
 def _silent(visit: Visit) -> None:
@@ -308,7 +322,9 @@ def _wait(visit: Visit) -> None:
 BEHAVIOURS: dict[str, Behaviour] = {
     "ok": _ok,
     "echo": _echo,
+    "mirror": _mirror,
     "status": _status,
+    "mute": _mute,
     "silent": _silent,
     "wait": _wait,
     "drip-head": _drip_head,
@@ -350,6 +366,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
 }
 
 
+@cache
 def _bomb(*, gzip: bool) -> bytes:
     """100 MB of zeros in about 100 kB."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31 if gzip else 15)

@@ -122,7 +122,15 @@ def test_retry_after_reaches_whoever_plans_the_retry(caller: Caller, target: Htt
     answer = caller.call(Request(url=target.url("/status/429?retryAfter=7")))
     assert answer.headers["retry-after"] == "7"
     assert answer.retry_delay == timedelta(seconds=7)
-    assert caller.call(Request(url=target.url("/status/404?retryAfter=7"))).retry_delay is None
+    assert caller.call(Request(url=target.url("/status/409?retryAfter=7"))).retry_delay == timedelta(
+        seconds=7
+    )
+    assert caller.call(Request(url=target.url("/status/200?retryAfter=7"))).retry_delay is None
+
+
+def test_a_status_without_words_gets_its_own(caller: Caller, target: HttpTarget) -> None:
+    assert caller.call(Request(url=target.url("/mute/503"))).failure == "HTTP 503: Service Unavailable"
+    assert caller.call(Request(url=target.url("/mute/599"))).failure == "HTTP 599"
 
 
 @pytest.mark.parametrize("code", ["204", "304"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import threading
@@ -196,6 +197,31 @@ def test_a_pooled_connection_serves_its_own_name_only(target: HttpTarget) -> Non
     assert made == []
     assert len(target.requests) == 1
     caller.close()
+
+
+def test_no_resolver_is_asked_again_between_the_judgement_and_the_connection(
+    target: HttpTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resolver of the system that answers everything with a public address once, with ours ever after."""
+    asked: list[object] = []
+
+    def answer(host: object, port: object, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        address = "1.1.1.1" if len(asked) == 1 else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    dialled: list[object] = []
+
+    def refuse(sock: socket.socket, place: object) -> int:
+        dialled.append(place)
+        return errno.ECONNREFUSED
+
+    monkeypatch.setattr("executions.http.connection.WatchedSocket.connect_ex", refuse)
+    with pytest.raises(CallError, match="refused"):
+        Caller(guard=CLOSED).call(Request(url=target.url(host="rebind.example"), timeout_ms=5000))
+    assert dialled == [("1.1.1.1", target.port)]
+    assert target.connections == 0
 
 
 def test_the_socket_is_asked_whom_it_reached(target: HttpTarget) -> None:

@@ -154,6 +154,22 @@ def test_sealed_header_values_are_sent_open_and_never_shown(target: HttpTarget) 
     assert "token=***" in json.dumps(said)
 
 
+@pytest.mark.parametrize("status", ["200", "500"])
+def test_a_target_that_echoes_what_it_was_sent_shows_no_secret(target: HttpTarget, status: str) -> None:
+    headers = seal({"Authorization": f"Bearer {CANARY}", "X-Api-Key": f"{CANARY}/2"})
+    payload = {"dbPassword": f"{CANARY}-3", "note": "kept"}
+    execution = call(target, f"/mirror/{status}?token={CANARY}-4", headers=headers, payload=payload)
+
+    assert execution.http_status_code == int(status)
+    assert CANARY in target.requests[0].raw.decode()
+    assert '"note":"kept"' in execution.response_body
+    assert execution.response_body.count("***") >= 4
+    said = list(ExecutionLog.objects.values_list("message", "metadata"))
+    told = [execution.error_message, execution.result, execution.response_body, said]
+    told += list(DeadLetter.objects.values_list("error_details", flat=True))
+    assert CANARY not in json.dumps(told)
+
+
 def test_a_value_that_no_key_opens_fails_for_good_and_never_leaves(target: HttpTarget) -> None:
     execution = call(target, headers={"Authorization": "sealed:gAAAAA"})
 

@@ -38,6 +38,7 @@ READERS: dict[str, Callable[[Environment], object]] = {
     "email": lambda e: e.email("X"),
     "path": lambda e: e.path("X", "admin/"),
     "fernet_keys": lambda e: e.fernet_keys("X"),
+    "signing_secrets": lambda e: e.signing_secrets("X"),
 }
 FERNET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -76,6 +77,8 @@ FERNET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
         ("path", "a/b/", "a/b/"),
         ("fernet_keys", f"{FERNET},{FERNET}", [FERNET, FERNET]),
         ("fernet_keys", "", []),
+        ("signing_secrets", " whsec_YWJj  plain ", "whsec_YWJj  plain"),
+        ("signing_secrets", "", ""),
     ],
 )
 def test_a_good_value_is_read(reader: str, text: str, expected: object) -> None:
@@ -120,6 +123,8 @@ def test_a_good_value_is_read(reader: str, text: str, expected: object) -> None:
         ("path", "a b/"),
         ("path", "../admin"),
         ("fernet_keys", "short"),
+        ("signing_secrets", "plain whsec_!!!"),
+        ("signing_secrets", "whsec_"),
     ],
 )
 def test_a_bad_value_is_remembered_under_its_name_and_the_default_answered(reader: str, text: str) -> None:

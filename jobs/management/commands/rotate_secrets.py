@@ -6,13 +6,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from alerts import addresses
 from jobs import secrets
 
 
 class Command(BaseCommand):
     """Run it after putting a new key first; then the old one may go."""
 
-    help = "Encrypt all stored header secrets anew with the first of ENCRYPTION_KEYS."
+    help = "Encrypt all stored secrets (of jobs and alerts) anew with the first of ENCRYPTION_KEYS."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(f"rows sealed anew: {secrets.rotate()}")
+        self.stdout.write(f"rows sealed anew: {secrets.rotate() + addresses.rotate()}")

@@ -7,8 +7,10 @@ import uuid
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from accounts.models import User
+from alerts import addresses
 from alerts.models import Alert, Delivery
 from jobs.models import AuditEntry, Job
 from tests.db.accounts.people import Caller, fields_of, make_user
@@ -242,7 +244,9 @@ def test_a_secret_in_the_address_is_shown_nowhere_and_kept_when_sent_back(kind: 
 
     sent_back = call("patch", path, {"type": kind, "endpoint": made["endpoint"], "enabled": False})
     assert sent_back.status_code == 200, sent_back.content
-    assert Alert.objects.get().endpoint == endpoint
+    stored = Alert.objects.get().endpoint
+    assert addresses.reveal(stored) == endpoint
+    assert CANARY not in stored
     altered = call("patch", path, {"endpoint": made["endpoint"] + "x"})
     assert "endpoint" in fields_of(altered)
     call("delete", path)
@@ -250,6 +254,45 @@ def test_a_secret_in_the_address_is_shown_nowhere_and_kept_when_sent_back(kind: 
     audit = json.dumps(list(AuditEntry.objects.values_list("change_details", flat=True)))
     assert all(CANARY not in answer.content.decode() for answer in answers)
     assert CANARY not in audit
+
+
+@pytest.mark.parametrize("length", [1400, 1500])
+def test_an_address_with_a_secret_may_be_as_long_as_its_sealed_form_has_room(
+    call: Caller, length: int
+) -> None:
+    start = "https://hooks.example.org/x?token="
+    made = create(call, endpoint=start + "x" * (length - len(start)))
+
+    assert made.status_code == (201 if length == 1400 else 400), made.content
+    assert length == 1400 or "endpoint" in fields_of(made)
+
+
+def test_an_address_that_no_key_opens_is_shown_as_a_mask_and_sent_to_nowhere(
+    call: Caller, settings: Any
+) -> None:
+    path = f"/alerts/{create(call, endpoint='https://hooks.example.org/x?token=abc').json()['id']}"
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+
+    assert call("get", path).json()["endpoint"] == "***"
+    assert call("patch", path, {"endpoint": "***", "enabled": False}).status_code == 200
+    assert "ENCRYPTION_KEYS" in call("post", f"{path}/test").json()["error"]
+    moved = call("patch", path, {"endpoint": "https://hooks.example.org/y?token=abc"})
+    assert moved.json()["endpoint"] == "https://hooks.example.org/y?token=***"
+
+
+def test_a_plain_address_that_sql_wrote_is_used_and_sealed_at_the_next_rotation(settings: Any) -> None:
+    old = settings.ENCRYPTION_KEYS[0]
+    plain = Alert.objects.create(type="SLACK", endpoint="https://hooks.slack.com/services/T0/B0/abc")
+    mail = Alert.objects.create(type="EMAIL", endpoint="ops@example.org")
+    assert addresses.reveal(plain.endpoint) == plain.endpoint
+
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), old]
+    assert addresses.rotate() == 1
+    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS[:1]
+    sealed = Alert.objects.get(id=plain.id).endpoint
+    assert "abc" not in sealed
+    assert addresses.reveal(sealed) == plain.endpoint
+    assert Alert.objects.get(id=mail.id).endpoint == "ops@example.org"
 
 
 # Whose -------------------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from executions.output import TEXT_LIMIT, clean_json, clean_text
+from executions.output import TEXT_LIMIT, _Cleaner, clean_json, clean_text
 
 
 @pytest.mark.parametrize("given", ["a\x00b", "a\ud800b"])
@@ -61,3 +63,27 @@ def test_a_foreign_object_that_cannot_even_be_printed_is_named() -> None:
             raise RuntimeError("no")
 
     assert clean_json(Hostile()) == ("<Hostile>", True)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(st.characters(codec=None)) | st.integers(), inner)
+    ),
+)
+
+
+@given(JSON)
+def test_the_short_way_for_plain_values_answers_what_the_long_one_does(value: Any) -> None:
+    cleaner = _Cleaner()
+    slowly = cleaner.clean(value, 0)
+
+    assert repr(clean_json(value)) == repr((slowly, cleaner.altered))
+
+
+def test_a_plain_answer_is_copied_and_not_kept() -> None:
+    answer = {"rows": [1, 2]}
+    cleaned, altered = clean_json(answer)
+    answer["rows"].append(3)
+
+    assert (cleaned, altered) == ({"rows": [1, 2]}, False)

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import heapq
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 
 import pytest
 
@@ -50,8 +52,27 @@ def test_a_full_host_gives_the_slot_back_and_says_when_to_come_again() -> None:
         gate.enter(HOST, watch)
     assert caught.value.retry_delay == timedelta(seconds=1)
     assert not caught.value.sent
-    gate.leave(HOST)
+    gate.leave(HOST, held=1.0)
     gate.enter(HOST, watch)
+
+
+def test_those_that_a_full_host_sends_away_come_back_one_after_another_within_a_minute() -> None:
+    gate = HostGate(2, patience=0.0)
+    watch = Watch(timeout_ms=60_000)
+    gate.enter(HOST, watch)
+    gate.enter(HOST, watch)
+    gate.leave(HOST, held=4.0)
+    gate.enter(HOST, watch)
+    delays = []
+    for _ in range(100):
+        with pytest.raises(HostBusy) as caught:
+            gate.enter(HOST, watch)
+        assert caught.value.retry_delay is not None
+        delays.append(caught.value.retry_delay.total_seconds())
+    steps = [after - before for before, after in pairwise(delays[:25])]
+    assert all(step == pytest.approx(2.0, abs=0.2) for step in steps)
+    assert 1.0 <= min(delays) <= max(delays) <= 60.0
+    assert max(Counter(round(delay) for delay in delays).values()) <= 5
 
 
 def test_a_call_waits_for_its_turn_and_goes_when_another_leaves() -> None:
@@ -66,7 +87,7 @@ def test_a_call_waits_for_its_turn_and_goes_when_another_leaves() -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     assert not entered.is_set()
-    gate.leave(HOST)
+    gate.leave(HOST, held=1.0)
     thread.join(10)
     assert entered.is_set()
 
@@ -99,7 +120,7 @@ def test_five_failures_in_a_row_open_it_and_retries_are_spread_after_a_burst() -
     delays = [health.note_failure(30.0) for _ in range(4 + 10 + 5)]
     assert not health.is_closed
     assert delays[:14] == [0.0] * 14
-    assert delays[14:] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert delays[14:] == [1.25, 2.5, 3.75, 5.0, 6.25]
 
 
 def test_a_single_quiet_job_is_not_kept_waiting() -> None:
@@ -126,9 +147,42 @@ def test_half_open_needs_three_good_answers_and_one_bad_opens_it_again() -> None
     assert health.is_closed
 
 
-def test_no_retry_is_sent_away_for_more_than_an_hour() -> None:
+def test_no_retry_is_sent_away_for_more_than_an_hour_and_they_do_not_crowd_there() -> None:
     health = HostHealth()
-    assert max(health.note_failure(0.0) for _ in range(5000)) == 3600.0
+    delays = [health.note_failure(0.0) for _ in range(5000)]
+    assert max(delays) <= 3600.0
+    assert max(Counter(delays[20:]).values()) <= 5000 / 720 + 1
+
+
+def test_those_that_were_all_asked_to_come_at_one_moment_queue_up_behind_it() -> None:
+    health = HostHealth()
+    for _ in range(600):
+        health.count_call(0.0, first=True)  # ten a second
+    moments = []
+    for number in range(300):
+        now = number / 10
+        moments.append(now + health.note_failure(now, asked=1800.0 - now))
+    moments = sorted(moments[4:])
+    assert moments[0] >= 1800.0
+    assert all(after - before >= 0.0999 for before, after in pairwise(moments))
+
+
+def test_one_that_was_asked_to_stay_away_does_not_hold_up_the_others() -> None:
+    health = HostHealth()
+    for _ in range(5):
+        health.note_failure(0.0)
+    assert health.note_failure(0.0, asked=3600.0) == 3600.0
+    assert health.note_failure(0.0) < 60.0
+
+
+def test_what_a_host_is_used_to_is_remembered_through_an_outage() -> None:
+    health = HostHealth()
+    for _ in range(6000):
+        health.count_call(0.0, first=True)
+    health.count_call(1800.0, first=False)
+    assert health.rate() == pytest.approx(40.0)
+    health.count_call(7 * 3600.0, first=False)
+    assert health.rate() == 0.2
 
 
 @pytest.mark.parametrize("outage", [1800.0])
