@@ -127,8 +127,10 @@ def scheduling() -> Iterator[int]:
             Job.objects.filter(pk__in=[job.pk for job in jobs]).update(state="inactive")
 
 
-def compare(port: int, jobs: tuple[list[str], str, list[str]], *, seconds: float, rounds: int) -> None:
-    """Ours and the floor in turn, the best round of each."""
+def compare(
+    port: int, web: int, jobs: tuple[list[str], str, list[str]], *, seconds: float, rounds: int
+) -> None:
+    """Ours and the floor in turn, the best round of each, and the processor time of all rounds."""
     guests, token, own = jobs
     questions = {
         "detail, guest": (
@@ -146,14 +148,18 @@ def compare(port: int, jobs: tuple[list[str], str, list[str]], *, seconds: float
     }
     for question, (ours, plain, bearer) in questions.items():
         best = {"plain ModelViewSet": 0.0, "ours": 0.0}
+        spent, asked = dict(best), dict(best)
         for _ in range(rounds):
             for name, paths in (("plain ModelViewSet", plain), ("ours", ours)):
+                before = _spent(web)
                 figures = press(port, [request(path, token=bearer) for path in paths], seconds=seconds)
                 assert not figures.errors, name
                 best[name] = max(best[name], figures.rate)
+                spent[name] += _spent(web) - before
+                asked[name] += len(figures.times)
         table = Table(f"GET /jobs, {question}", unit="requests/s")
         for name, rate in best.items():
-            table.add(name, rate)
+            table.add(name, rate, f"{1000 * spent[name] / asked[name]:.2f} ms of a processor each")
         table.show(floor="plain ModelViewSet")
 
 
@@ -231,8 +237,8 @@ def main() -> None:
     with own_database():
         jobs = make_jobs(given.jobs)
         if given.rounds:
-            with serving(workers=servers[0][0], threads=servers[0][1]) as (port, _pid):
-                compare(port, jobs, seconds=given.seconds, rounds=given.rounds)
+            with serving(workers=servers[0][0], threads=servers[0][1]) as (port, web):
+                compare(port, web, jobs, seconds=given.seconds, rounds=given.rounds)
         if given.steady:
             print(f"\n100 requests/s beside {EVERY_SECOND} executions/s\n{machine()}\n")
             with scheduling() as scheduler:
