@@ -12,6 +12,9 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_site.settings")
 
 from django.conf import settings
+from gunicorn import util
+
+from web import broken_requests
 
 wsgi_app = "scheduler_site.wsgi:application"
 bind = f"{os.environ.get('WEB_HOST', '127.0.0.1')}:{settings.PORT}"
@@ -29,6 +32,9 @@ loglevel = {"warn": "warning", "verbose": "debug"}.get(settings.LOG_LEVEL, setti
 forwarded_allow_ips = ""
 control_socket_disable = True
 
+
+# gunicorn has no setting for what it answers to a request that it cannot read.
+util.write_error = broken_requests.write_error
 
 FIGURES = "PROMETHEUS_MULTIPROC_DIR"
 

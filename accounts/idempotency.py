@@ -23,6 +23,7 @@ from web.errors import Conflict, Invalid
 
 HEADER = "Idempotency-Key"
 MAX_LENGTH = 255
+KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"
 KEPT_HEADERS = ("Location",)
 
 Method = TypeVar("Method", bound=Callable[..., Response])

@@ -39,18 +39,19 @@ def rename(user: User, *, name: str) -> None:
     user.save(update_fields=["name"])
 
 
-def change_password(
-    user: User, *, current_password: str, new_password: str, address: str, now: datetime
-) -> None:
-    """Set a new password, which ends all older access tokens (API keys stay; they are deleted one by one).
+def check_own_password(user: User, password: str, *, address: str, now: datetime) -> None:
+    """Raise Invalid unless this is the user's present password.
 
-    Raises Invalid for a wrong current password. Tries count like those at login, so call it outside a
-    transaction, which would take the count back.
+    Tries count like those at login, so call it outside a transaction, which would take the count back.
     """
     count_try(address=address, email=user.email, now=now)
-    if not user.check_password(current_password):
+    if not user.check_password(password):
         raise Invalid({"currentPassword": "Is not the current password"})
-    user.set_password(new_password)
+
+
+def change_password(user: User, password: str) -> None:
+    """Set a new password: older access tokens end; API keys stay, they are deleted one by one."""
+    user.set_password(password)
     user.save(update_fields=["password", "password_changed_at"])
 
 

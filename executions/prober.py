@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
@@ -26,19 +27,22 @@ class Prober(Generic[Answer]):
     """Runs one question at a time; who asks meanwhile gets the same answer.
 
     So callers that come while the database hangs do not pile up threads and connections: there is one of
-    each, and it is given up by those who wait after PATIENCE seconds.
+    each, and it is given up by those who wait after PATIENCE seconds. With `keep`, a good answer is also
+    that of who asks within so many seconds after it: many monitors then cost one connection a second.
     """
 
-    def __init__(self, question: Callable[[], Answer]) -> None:
+    def __init__(self, question: Callable[[], Answer], *, keep: float = 0.0) -> None:
         self._question = question
+        self._keep = keep
         self._lock = threading.Lock()
         self._asked: Future[Answer] | None = None
+        self._answered_at = 0.0
 
     def ask(self, *, patience: float = PATIENCE) -> Answer:
         """The answer to the question. Raises Silent after `patience` seconds, or where the database fails."""
         with self._lock:
             future = self._asked
-            if future is None or future.done():
+            if future is None or (future.done() and not self._is_fresh(future)):
                 future = self._asked = Future()
                 arguments = (future, connections[DEFAULT_DB_ALIAS].settings_dict)
                 threading.Thread(target=self._run, args=arguments, name="prober", daemon=True).start()
@@ -46,6 +50,15 @@ class Prober(Generic[Answer]):
             return future.result(timeout=patience)
         except Exception as error:
             raise Silent(str(error) or "the database does not answer") from error
+
+    def forget(self) -> None:
+        """Ask anew next time, however young the answer is."""
+        with self._lock:
+            self._asked = None
+
+    def _is_fresh(self, answered: Future[Answer]) -> bool:
+        young = time.monotonic() < self._answered_at + self._keep
+        return young and answered.exception() is None
 
     def _run(self, future: Future[Answer], settings: dict[str, Any]) -> None:
         own = connect(settings)
@@ -55,6 +68,7 @@ class Prober(Generic[Answer]):
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the answer
             future.set_exception(error)
         else:
+            self._answered_at = time.monotonic()
             future.set_result(answer)
         finally:
             own.close()

@@ -6,7 +6,9 @@ The order in MIDDLEWARE is the order here.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
+import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from io import BytesIO
 from django.conf import settings
 from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponse, HttpResponseBase
+from gunicorn.http.errors import ParseException
 
 from web import logcontext
 from web.api import answers
@@ -23,6 +26,7 @@ from web.strictjson import BODY
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
+PIECE = 16 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,100}", re.ASCII)
 
 
@@ -107,7 +111,10 @@ def _rewrite(request: HttpRequest, response: HttpResponse) -> None:
 class BodySizeMiddleware:
     """Refuses a body above the limit before anything reads it, and reads one that comes in chunks."""
 
-    DRAIN_SECONDS = 1.0
+    # Together below the second within which even a hundred megabytes are refused.
+    DRAIN_SECONDS = 0.5
+    # A million chunks of one byte cost the server seconds of work; honest ones cost milliseconds.
+    CHUNKS_SECONDS = 0.4
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -116,9 +123,9 @@ class BodySizeMiddleware:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 1024 * 1024
         if _is_chunked(request):
             try:
-                fits = _load_chunks(request, limit)
-            except OSError:
-                return answers.answer_refusal(request, Invalid({BODY: "Ended early"}))
+                fits = _load_chunks(request, limit, work=self.CHUNKS_SECONDS)
+            except Invalid as refusal:
+                return answers.answer_refusal(request, refusal)
         else:
             fits = _declared_length(request) <= limit
         if fits:
@@ -130,18 +137,34 @@ class BodySizeMiddleware:
 
     def _drain(self, request: HttpRequest) -> None:
         # A server that closes while the caller still sends makes the system reset the connection, and
-        # the caller never sees the answer. So a while is spent on throwing the body away.
+        # the caller never sees the answer. So a while is spent on throwing the body away: from the
+        # socket where there is one, because one who sends nothing would else be waited for.
+        sock = request.META.get("gunicorn.socket")
         end = time.monotonic() + self.DRAIN_SECONDS
         try:
-            while time.monotonic() < end and request.read(64 * 1024):
+            while (left := end - time.monotonic()) > 0 and _throw_away(request, sock, left):
                 pass
         except OSError:
             return
 
 
-def _declared_length(request: HttpRequest) -> int:
+def _throw_away(request: HttpRequest, sock: socket.socket | None, seconds: float) -> bool:
+    """Read and forget a part of the body; whether there may be more."""
+    if sock is None:
+        return bool(request.read(PIECE))
+    before = sock.gettimeout()
+    sock.settimeout(seconds)
+    try:
+        return bool(sock.recv(PIECE))
+    finally:
+        sock.settimeout(before)
+
+
+def _declared_length(request: HttpRequest) -> float:
     text = request.META.get("CONTENT_LENGTH") or "0"
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    if not text.isascii() or not text.isdigit():
+        return 0
+    return int(text) if len(text) < 20 else math.inf
 
 
 def _is_chunked(request: HttpRequest) -> bool:
@@ -150,13 +173,26 @@ def _is_chunked(request: HttpRequest) -> bool:
     return chunked and bool(request.META.get("wsgi.input_terminated"))
 
 
-def _load_chunks(request: HttpRequest, limit: int) -> bool:
-    body = request.META["wsgi.input"].read(limit + 1)
-    if len(body) > limit:
+def _load_chunks(request: HttpRequest, limit: int, *, work: float) -> bool:
+    """Read the body, at most `limit` bytes and `work` seconds of this thread's time; whether it fits.
+
+    Raises Invalid for chunks that are not well-formed, end early, or are so small that they cost too much.
+    """
+    body, stream = BytesIO(), request.META["wsgi.input"]
+    end = time.thread_time() + work
+    try:
+        while body.tell() <= limit and (part := stream.read(PIECE)):
+            body.write(part)
+            if time.thread_time() > end:
+                raise Invalid({BODY: "Comes in chunks that are too small"})
+    except (OSError, ParseException):
+        raise Invalid({BODY: "Its chunks are malformed or end early"}) from None
+    if body.tell() > limit:
         return False
     # Django takes a body without Content-Length for empty.
-    request.META["CONTENT_LENGTH"] = str(len(body))
-    request._stream = BytesIO(body)
+    request.META["CONTENT_LENGTH"] = str(body.tell())
+    body.seek(0)
+    request._stream = body
     return True
 
 

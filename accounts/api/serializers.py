@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -77,10 +78,16 @@ class LoginSerializer(StrictSerializer):
     username = TextField(max_length=254, required=False)
     password = TextField(max_length=128, trim_whitespace=False, write_only=True)
 
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        # Either name will do; without both it is the first that is missing, beside whatever else is.
+        given = getattr(self, "initial_data", None)
+        if isinstance(given, Mapping) and not {"email", "username"} & set(given):
+            fields["email"].required = True
+        return fields
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = {UserManager.normalize_email(attrs[name]) for name in ("email", "username") if name in attrs}
-        if not given:
-            raise serializers.ValidationError({"email": "Required"}, code="required")
         if len(given) > 1:
             raise serializers.ValidationError({"username": "Must be the same as email"})
         return {"email": given.pop(), "password": attrs["password"]}

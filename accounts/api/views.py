@@ -29,6 +29,7 @@ from accounts.models import ApiToken, User
 from jobs import audit
 from web.api.routes import link
 from web.api.views import ApiViewSet
+from web.redaction import MASK
 
 
 class SignInViewSet(ApiViewSet):
@@ -43,7 +44,10 @@ class SignInViewSet(ApiViewSet):
     def register(self, request: Request) -> Response:
         """Make an account and log in. 403 unless REGISTRATION_OPEN, 409 for an e-mail that is taken."""
         operations.require_open_registration()
-        user = operations.register(**self.read_body(RegisterSerializer))
+        body = self.read_body(RegisterSerializer)
+        with transaction.atomic():
+            user = operations.register(**body)
+            audit.write("CREATED", by=user.email, subject=f"user:{user.pk}", changes={"email": user.email})
         token = issue_token(user, now=timezone.now())
         return Response({"user": UserSerializer(user).data, "access_token": token}, status=201)
 
@@ -80,16 +84,22 @@ class MeViewSet(ApiViewSet):
         body = self.read_body(MeSerializer)
         user = cast("User", request.user)
         if "password" in body:
-            operations.change_password(
-                user,
-                current_password=body["current_password"],
-                new_password=body["password"],
-                address=request.META.get("REMOTE_ADDR", ""),
-                now=timezone.now(),
-            )
-        if "name" in body:
-            operations.rename(user, name=body["name"])
+            address = request.META.get("REMOTE_ADDR", "")
+            operations.check_own_password(user, body["current_password"], address=address, now=timezone.now())
+        self._save(user, body)
         return Response(UserSerializer(user).data)
+
+    @transaction.atomic
+    def _save(self, user: User, body: dict[str, Any]) -> None:
+        changes: dict[str, Any] = {}
+        if "password" in body:
+            operations.change_password(user, body["password"])
+            changes["password"] = {"old": MASK, "new": MASK}
+        if body.get("name", user.name) != user.name:
+            changes["name"] = {"old": user.name, "new": body["name"]}
+            operations.rename(user, name=body["name"])
+        if changes:
+            audit.write("UPDATED", by=user.email, subject=f"user:{user.pk}", changes=changes)
 
 
 class ApiKeyViewSet(ApiViewSet):
@@ -112,14 +122,20 @@ class ApiKeyViewSet(ApiViewSet):
     @extend_schema(request=ApiKeySerializer, responses={201: NewApiKeySerializer})
     def create(self, request: Request) -> Response:
         """Make a key; `token` is its text and shown only now."""
-        key, text = create_key(cast("User", request.user), **self.read_body())
+        user, body = cast("User", request.user), self.read_body()
+        with transaction.atomic():
+            key, text = create_key(user, **body)
+            audit.write("CREATED", by=user.email, subject=f"key:{key.pk}", changes={"name": key.name})
         headers = {"Location": link(f"/auth/tokens/{key.pk}")}
         return Response(ApiKeySerializer(key).data | {"token": text}, status=201, headers=headers)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, **address: Any) -> Response:
         """Revoke a key at once."""
-        self.get_object().delete()
+        key = self.get_object()
+        with transaction.atomic():
+            audit.write("DELETED", by=key.user.email, subject=f"key:{key.pk}", changes={"name": key.name})
+            key.delete()
         return Response(status=204)
 
 

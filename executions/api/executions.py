@@ -28,7 +28,7 @@ from executions.waiting import waiting_for
 from jobs.audit import actor_of
 from jobs.models import Job, JobState
 from web.api.pages import read_page
-from web.api.query import QueryReader
+from web.api.query import QueryReader, day_parameter
 from web.api.views import ApiViewSet
 from web.errors import NotFound
 
@@ -39,15 +39,11 @@ JOB_FIELDS = ("job__uuid", "job__name", "job__schedule_type", "job__user_id")
 NOT_IN_LISTS = ("response_body", "payload", "token")
 
 
-def day_or_moment(name: str, what: str) -> OpenApiParameter:
-    return OpenApiParameter(name, OpenApiTypes.STR, description=f"{what}: a time, or a whole UTC day")
-
-
 FILTERS = [
     OpenApiParameter("status", OpenApiTypes.STR, enum=Status.values),
     OpenApiParameter("trigger", OpenApiTypes.STR, enum=Trigger.values),
-    day_or_moment("fromDate", "scheduledAt from"),
-    day_or_moment("toDate", "scheduledAt to, included"),
+    day_parameter("fromDate", "scheduledAt from"),
+    day_parameter("toDate", "scheduledAt to, included"),
 ]
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from executions import ledger
-from executions.api.executions import day_or_moment, find_job
+from executions.api.executions import find_job
 from executions.api.serializers import ExplanationSerializer
 from executions.engine import clock
 from executions.ledger import Answer
-from web.api.query import QueryReader
+from web.api.query import QueryReader, day_parameter, moment_parameter
 from web.api.views import ApiView
 
 
@@ -24,9 +23,9 @@ class ExplanationView(ApiView):
     @extend_schema(
         responses=ExplanationSerializer,
         parameters=[
-            OpenApiParameter("at", OpenApiTypes.DATETIME, description="This fire time, or those around it"),
-            day_or_moment("from", "Fire times from; a day before `to` without it"),
-            day_or_moment("to", "Fire times to, included; now without it"),
+            moment_parameter("at", "This fire time, or those around it"),
+            day_parameter("from", "Fire times from; a day before `to` without it"),
+            day_parameter("to", "Fire times to, included; now without it"),
         ],
     )
     def get(self, request: Request, **address: Any) -> Response:

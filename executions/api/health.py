@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, cast
@@ -33,22 +33,29 @@ MILLISECOND = timedelta(milliseconds=1)
 STATES = [health.ACTIVE, health.STALLED, health.INACTIVE]
 REDIS_SECONDS = 0.2
 READING_SECONDS = 5.0  # all migration files are read once
+SHARED_SECONDS = 1.0  # so many callers of one web process get the same picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """What the database says, and what time it is there."""
+    """What the database said, and what time it was there when it said so."""
 
-    now: datetime
+    seen_at: datetime
     picture: Picture
+    read_at: float = field(default_factory=clock.monotonic)
+
+    @property
+    def now(self) -> datetime:
+        """The time of the database by now."""
+        return self.seen_at + timedelta(seconds=clock.monotonic() - self.read_at)
 
 
 def _look() -> Sight:
     now = clock.now()
-    return Sight(now=now, picture=health.look(now))
+    return Sight(seen_at=now, picture=health.look(now))
 
 
-_picture = Prober(_look)
+_picture = Prober(_look, keep=SHARED_SECONDS)
 _ready_for_good = False
 
 
@@ -198,7 +205,7 @@ class SchedulerHealthView(ProbeView):
         try:
             sight = _picture.ask()
         except Silent:
-            sight = Sight(now=timezone.now(), picture=Picture())
+            sight = Sight(seen_at=timezone.now(), picture=Picture())
         status = 200 if sight.picture.status == health.ACTIVE else 503
         return Response(show_picture(sight), status=status)
 

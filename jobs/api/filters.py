@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
-from drf_spectacular.types import OpenApiTypes
+from django.db.models import Case, F, Q, QuerySet, When
 from drf_spectacular.utils import OpenApiParameter
 
 from jobs.api import dialect
 from jobs.models import JobState, JobTag
-from web.api.query import QueryReader
+from web.api.query import QueryReader, day_parameter
 
 SORTS = {
     "createdAt": "created_at",
@@ -30,8 +29,8 @@ PARAMETERS = [
     OpenApiParameter("type", enum=list(dialect.TYPES)),
     OpenApiParameter("tag", description="The name of a tag"),
     OpenApiParameter("search", description="Part of the name or the description"),
-    OpenApiParameter("fromDate", OpenApiTypes.STR, description="Created then or later: a time, or a UTC day"),
-    OpenApiParameter("toDate", OpenApiTypes.STR, description="Created then or earlier: a time, or a UTC day"),
+    day_parameter("fromDate", "Created then or later"),
+    day_parameter("toDate", "Created then or earlier"),
     OpenApiParameter("sortBy", enum=list(SORTS), default="createdAt"),
     OpenApiParameter("order", enum=list(ORDERS), default="desc"),
 ]
@@ -65,6 +64,8 @@ def _order(query: QueryReader) -> list[Any]:
     ascending = query.word("order", ORDERS) == "asc"
     key = F("id").asc() if ascending else F("id").desc()
     if column == "next_run_at":  # only here there may be none, and the databases differ on where they go
+        # A job that is off shows no next run, though the planner's cursor stays in its row.
+        shown = Case(When(state=JobState.ACTIVE, then=F(column)))
         nulls = {"nulls_last": True}
-        return [F(column).asc(**nulls) if ascending else F(column).desc(**nulls), key]
+        return [shown.asc(**nulls) if ascending else shown.desc(**nulls), key]
     return [F(column).asc() if ascending else F(column).desc(), key]

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.idempotency import idempotent
+from accounts.idempotency import HEADER, KEY_PATTERN, MAX_LENGTH, idempotent
 from executions import operations
 from executions.engine import clock
 from executions.models import Execution
@@ -39,14 +39,15 @@ from jobs.api.serializers import (
 )
 from jobs.audit import Actor
 from jobs.models import Job, JobState
-from web.api.query import QueryReader
+from web.api.query import QueryReader, moment_parameter
 from web.api.routes import link
 from web.errors import Invalid, NotFound
 
 OPERATE = "jobs.operate_job"
 CHANGE = "jobs.change_job"
 ONCE = OpenApiParameter(
-    "Idempotency-Key",
+    HEADER,
+    {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": KEY_PATTERN},
     location=OpenApiParameter.HEADER,
     description="For 24 hours the same key with the same body gets the first answer again",
 )
@@ -77,7 +78,12 @@ class JobViewSet(OneJobViewSet):
             jobs = filter_jobs(detailed(self.visible_jobs()), query)
         return self.list_page(jobs)
 
-    @extend_schema(request=NewJobSerializer, responses={201: SavedJobSerializer}, examples=examples.NEW_JOBS)
+    @extend_schema(
+        parameters=[ONCE],
+        request=NewJobSerializer,
+        responses={201: SavedJobSerializer},
+        examples=examples.NEW_JOBS,
+    )
     @idempotent
     def create(self, request: Request) -> Response:
         """Make a job. `warnings` tell what is legal in it but often not meant."""
@@ -231,8 +237,8 @@ class JobViewSet(OneJobViewSet):
     @extend_schema(
         operation_id="jobs_preview",
         parameters=[
-            OpenApiParameter("count", int, default=10, description="1 to 100"),
-            OpenApiParameter("from", str, description="A time; now where it is absent"),
+            OpenApiParameter("count", {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}),
+            moment_parameter("from", "Now where it is absent"),
         ],
         responses=PreviewSerializer,
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.core.management import call_command
 from drf_spectacular.validation import validate_schema
 
 from tests.routes import METHODS, find_routes
 from web.api.documentation import DocumentationView, read_schema
+from web.moments import MOMENT_PATTERN, parse_moment
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 
@@ -92,3 +95,47 @@ def test_every_reference_leads_somewhere() -> None:
                 walk(inner)
 
     walk(document)
+
+
+def test_what_may_be_sent_twice_says_so_and_what_a_time_looks_like_is_said() -> None:
+    operations = described()
+
+    def parameters(name: str) -> dict[str, Any]:
+        return {one["name"]: one["schema"] for one in operations[name].get("parameters", [])}
+
+    once = {name for name in operations if "Idempotency-Key" in parameters(name)}
+    assert once == {
+        "POST /api/v1/jobs",
+        "POST /api/v1/jobs/{id}/trigger",
+        "POST /api/v1/jobs/{id}/backfill",
+    }
+    times = {"fromDate", "toDate", "from", "to", "at"}
+    for name in operations:
+        for parameter, schema in parameters(name).items():
+            if parameter in times:
+                assert re.match(schema["pattern"], "2026-01-20T10:00:00Z"), name
+                assert not re.match(schema["pattern"], "1969-01-01T00:00:00Z"), name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-20T10:00:00Z",
+        "1970-01-01 00:00",
+        "9998-12-31t23:59:59.123456789z",
+        "2026-01-20T10:00:00+05:30",
+    ],
+)
+def test_the_described_form_of_a_time_is_the_one_that_is_read(text: str) -> None:
+    assert re.fullmatch(MOMENT_PATTERN, text)
+    parse_moment(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1969-12-31T00:00Z", "9999-01-01T00:00Z", "2026-13-01T00:00Z", "2026-01-01", "2026-01-01T24:00Z", ""],
+)
+def test_what_is_not_read_is_not_described_either(text: str) -> None:
+    assert not re.fullmatch(MOMENT_PATTERN, text)
+    with pytest.raises(ValueError, match=r"Must be|Is not"):
+        parse_moment(text)

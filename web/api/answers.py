@@ -118,9 +118,12 @@ def list_problems(detail: Any, *, field: str = "") -> Iterator[Problem]:
 
 
 def _as_json(body: dict[str, Any], status: int) -> JsonResponse:
-    return JsonResponse(
+    response = JsonResponse(
         body, status=status, json_dumps_params={"ensure_ascii": False, "separators": (",", ":")}
     )
+    # Refusals of the outer middleware do not meet the one that adds it.
+    response["Content-Length"] = str(len(response.content))
+    return response
 
 
 def _problems(refusal: Refusal) -> list[Problem]:

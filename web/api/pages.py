@@ -112,7 +112,7 @@ class EnvelopePagination(BasePagination):
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         limit = _option(view, "page_limit", 10)
         return [
-            _parameter("page", {"type": "integer", "minimum": 1, "default": 1}),
+            _parameter("page", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 1}),
             _parameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": limit}),
             _parameter(
                 "envelope",

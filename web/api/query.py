@@ -9,14 +9,32 @@ from types import TracebackType
 from typing import TypeVar
 from uuid import UUID
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+
 from web.api.fields import NOT_A_UUID, read_uuid
 from web.errors import Invalid
-from web.moments import parse_moment, parse_since, parse_until
+from web.moments import DAY_PATTERN, MOMENT_PATTERN, parse_moment, parse_since, parse_until
 
 Value = TypeVar("Value")
 
 _WHOLE = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def moment_parameter(name: str, what: str) -> OpenApiParameter:
+    """Describes a parameter that `QueryReader.moment` reads."""
+    return OpenApiParameter(
+        name, OpenApiTypes.STR, description=f"{what}: a time", pattern=f"^{MOMENT_PATTERN}$"
+    )
+
+
+def day_parameter(name: str, what: str) -> OpenApiParameter:
+    """Describes a parameter that `QueryReader.since` or `until` reads."""
+    pattern = f"^({DAY_PATTERN}|{MOMENT_PATTERN})$"
+    return OpenApiParameter(
+        name, OpenApiTypes.STR, description=f"{what}: a time, or a whole UTC day", pattern=pattern
+    )
 
 
 class QueryReader:

@@ -76,7 +76,7 @@ def test_an_unknown_email_costs_as_many_hashes_as_a_known_one(monkeypatch: pytes
 
 
 def test_missing_and_contradicting_names_are_400() -> None:
-    assert fields_of(Caller()("post", "/auth/login", {})) == {"password": "Required"}
+    assert fields_of(Caller()("post", "/auth/login", {})) == {"email": "Required", "password": "Required"}
     assert fields_of(Caller()("post", "/auth/login", {"password": "x"})) == {"email": "Required"}
     both = {"email": "a@example.com", "username": "b@example.com", "password": "x"}
     assert fields_of(Caller()("post", "/auth/login", both)) == {"username": "Must be the same as email"}

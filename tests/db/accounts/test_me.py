@@ -8,6 +8,7 @@ import pytest
 from django.test import override_settings
 
 from accounts.models import User
+from jobs.models import AuditEntry
 from tests.db.accounts.people import PASSWORD, Caller, fields_of, make_user
 
 pytestmark = pytest.mark.django_db
@@ -75,3 +76,30 @@ def test_a_name_sent_at_the_same_time_as_a_lock_out_does_not_undo_it() -> None:
     user.name = "late"
     user.save(update_fields=["name"])
     assert User.objects.get().is_active is False
+
+
+def test_what_one_does_to_oneself_is_audited_without_secrets() -> None:
+    with override_settings(REGISTRATION_OPEN=True):
+        body = {"email": "eve@example.com", "password": PASSWORD, "name": "Eve"}
+        caller = Caller(token=Caller()("post", "/auth/register", body).json()["access_token"])
+    key = caller("post", "/auth/tokens", {"name": "ci"}).json()
+    caller("delete", f"/auth/tokens/{key['id']}")
+    caller("patch", "/auth/me", {"name": "Eve L."})
+    caller("patch", "/auth/me", {"name": "Eve L."})
+    caller("patch", "/auth/me", {"password": "canary-word", "currentPassword": PASSWORD})
+
+    user = User.objects.get()
+    entries = list(AuditEntry.objects.order_by("id"))
+    assert [(entry.action, entry.subject) for entry in entries] == [
+        ("CREATED", f"user:{user.pk}"),
+        ("CREATED", f"key:{key['id']}"),
+        ("DELETED", f"key:{key['id']}"),
+        ("UPDATED", f"user:{user.pk}"),
+        ("UPDATED", f"user:{user.pk}"),
+    ]
+    assert {entry.changed_by for entry in entries} == {"eve@example.com"}
+    assert all(entry.request_id for entry in entries)
+    assert entries[3].change_details == {"name": {"old": "Eve", "new": "Eve L."}}
+    told = str([entry.change_details for entry in entries])
+    assert "canary" not in told
+    assert key["token"] not in told

@@ -92,6 +92,21 @@ def test_health_tells_of_this_process_and_its_neighbours(client: Client) -> None
 
 
 @committed
+def test_many_monitors_cost_one_look_a_second(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def look() -> routes.Sight:
+        looks.append(1)
+        return routes._look()
+
+    monkeypatch.setattr(routes, "_picture", prober.Prober(look, keep=60))
+    told = [client.get(path).json() for path in ("/health", "/health/scheduler", "/api/v1/health")]
+    assert len(looks) == 1
+    # The clock goes on, whatever is shared.
+    assert told[0]["timestamp"] < told[2]["timestamp"]
+
+
+@committed
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="a file does not hang")
 def test_health_answers_within_a_second_though_the_database_hangs(
     client: Client, request: pytest.FixtureRequest

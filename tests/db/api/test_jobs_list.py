@@ -155,6 +155,10 @@ def test_every_order_is_the_same_on_every_database(ada: Caller, owner: Any) -> N
     assert order("sortBy=name&order=ASC") == "abc"
     assert order("sortBy=nextRunAt&order=asc") == "bca"
     assert order("sortBy=nextRunAt") == "cba"
+    # One that is off shows none, whatever its row keeps for the resume.
+    Job.objects.filter(name="b").update(state="paused")
+    assert order("sortBy=nextRunAt&order=asc") == "cba"
+    Job.objects.filter(name="b").update(state="active", updated_at=DAY + timedelta(9))
     assert order("sortBy=priority") == "cab"
     assert order("sortBy=updatedAt&order=asc") == "acb"
 

@@ -135,6 +135,35 @@ def test_a_question_that_hangs_is_given_up_and_asked_only_once() -> None:
     assert Prober(lambda: 2).ask(patience=10) == 2
 
 
+def test_who_asks_soon_after_an_answer_gets_the_same() -> None:
+    asked: list[int] = []
+
+    def count() -> int:
+        asked.append(1)
+        return len(asked)
+
+    kept, fresh = Prober(count, keep=60), Prober(count)
+    assert [kept.ask(patience=10) for _ in range(3)] == [1, 1, 1]
+    kept.forget()
+    assert [kept.ask(patience=10) for _ in range(2)] == [2, 2]
+    assert [fresh.ask(patience=10) for _ in range(2)] == [3, 4]
+
+
+def test_a_failure_is_not_kept() -> None:
+    asked: list[int] = []
+
+    def ask() -> int:
+        asked.append(1)
+        if len(asked) == 1:
+            raise ValueError("down")
+        return 7
+
+    prober = Prober(ask, keep=60)
+    with pytest.raises(Silent, match="down"):
+        prober.ask(patience=10)
+    assert prober.ask(patience=10) == 7
+
+
 def test_an_error_of_the_question_is_told_as_silence() -> None:
     def fail() -> None:
         raise ValueError("broken")

@@ -233,3 +233,24 @@ def test_requests_above_the_rate_are_429_with_retry_after(
     assert refused.status_code == 429
     with override_settings(TRUSTED_PROXIES=1):
         assert client.get("/", headers={"x-forwarded-for": "198.51.100.7"}).status_code == 200
+
+
+def test_a_page_of_an_allowed_origin_may_send_and_read_our_headers(client: Client) -> None:
+    ask = {
+        "origin": "https://app.example.com",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,idempotency-key,x-request-id",
+    }
+    with override_settings(CORS_ALLOWED_ORIGINS=["https://app.example.com"]):
+        allowed = client.options("/api/v1/jobs", headers=ask)
+        strange = client.options("/api/v1/jobs", headers=ask | {"origin": "https://evil.example"})
+        answer = client.get("/health/live", headers={"origin": "https://app.example.com"})
+
+    assert allowed.status_code == 200
+    assert allowed["Access-Control-Allow-Origin"] == "https://app.example.com"
+    names = {name.strip() for name in allowed["Access-Control-Allow-Headers"].lower().split(",")}
+    assert names >= set(ask["access-control-request-headers"].split(","))
+    assert not allowed.has_header("Access-Control-Allow-Credentials")
+    assert not strange.has_header("Access-Control-Allow-Origin")
+    assert "X-Total-Count" in answer["Access-Control-Expose-Headers"]
+    assert not client.options("/api/v1/jobs", headers=ask).has_header("Access-Control-Allow-Origin")
