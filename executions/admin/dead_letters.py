@@ -287,7 +287,8 @@ def list_groups() -> list[dict[str, Any]]:
         query = {"job": row["job_id"]} | ({"error": row["message"]} if row["message"] else {})
         row["url"] = f"{base}?{urlencode(query)}"
         row["job_url"] = reverse("admin:jobs_job_change", args=(row["job_id"],))
-        row["name"] = shown.name(names.get(row["job_id"], f"job {row['job_id']}"))
+        row["plain_name"] = names.get(row["job_id"], f"job {row['job_id']}")[:80]
+        row["name"] = shown.name(row["plain_name"])
         row["text"] = shown.name(row["message"] or shown.NOTHING, 160)
         row["since"] = shown.relative(row["first"], now)
         row["newest"] = shown.relative(row["last"], now)

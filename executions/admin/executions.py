@@ -79,6 +79,11 @@ class ExecutionList(RowList):
         for row in rows:
             row.waits_for, row.now = words.get(row.id, ""), now
 
+    def count_kept(self) -> int | None:
+        given = {name: str(value) for name, value in self.filter_params.items()}
+        status, ended = given.pop("status", None), given.pop("ended", None)
+        return None if given else filters.count_kept(status, ended)
+
 
 @admin.register(Execution)
 class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
@@ -103,6 +108,7 @@ class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
         filters.ReasonFilter,
         filters.JobFilter,
         filters.QueueFilter,
+        filters.HourFilter,
     ]
     search_fields = ["id"]
     search_help_text = "An execution's id, or part of a job's name"
@@ -164,7 +170,7 @@ class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
     def attempts_made(self, row: Any) -> int:
         return int(row.attempt)
 
-    @admin.display(description="because")
+    @admin.display(description="why")
     def why(self, row: Any) -> SafeString | str:
         if row.waits_for:
             return format_html("waits for {}", shown.name(row.waits_for, 100))
@@ -249,7 +255,15 @@ class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
         )
         live = render_to_string("admin/executions/execution/live.html", {"live": _live(row, clock.now())})
         last = lines[-1].id if lines else after
-        return JsonResponse({"lines": html, "last": last, "live": live, "final": row.is_final})
+        return JsonResponse(
+            {
+                "lines": html,
+                "last": last,
+                "live": live,
+                "badge": shown.badge(row.status),
+                "final": row.is_final,
+            }
+        )
 
 
 def _lines(row: Execution) -> list[ExecutionLog]:
@@ -320,7 +334,9 @@ def _live(row: Execution, now: Any) -> dict[str, Any]:
                 "took": shown.duration((attempt.finished_at - attempt.started_at).total_seconds() * 1000)
                 if attempt.finished_at
                 else "…",
-                "totals": f"{attempt.total_processed} / {attempt.total_success} / {attempt.total_failure}",
+                "totals": f"{attempt.total_processed} / {attempt.total_success} / {attempt.total_failure}"
+                if attempt.total_processed
+                else shown.NOTHING,
                 "reason": attempt.failure_reason or "",
                 "worker": attempt.worker_id or "",
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -11,8 +12,9 @@ from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User
-from jobs import definitions
-from jobs.models import Job, JobState, Tag
+from jobs import definitions, forecast, manifest
+from jobs.models import AppliedDefinition, Job, JobState, Tag
+from web.admin.lists import LinkedFilter
 
 MOST = 50
 
@@ -86,6 +88,43 @@ class DueFilter(admin.SimpleListFilter):
         return {"planned": queryset.filter(has), "none": queryset.exclude(has)}.get(
             self.value() or "", queryset
         )
+
+
+class FileFilter(admin.SimpleListFilter):
+    """Jobs that a file made, and those of them that were changed elsewhere since."""
+
+    title = "file"
+    parameter_name = "file"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("made", "Made by a file"), ("drifted", "Differs from its file")]
+
+    def has_output(self) -> bool:
+        return bool(self.value()) or AppliedDefinition.objects.exists()
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "drifted":
+            return queryset.filter(pk__in=list(manifest.find_drifted(Job.objects.present())))
+        return queryset.filter(applied__isnull=False) if self.value() == "made" else queryset
+
+
+class FiresFilter(LinkedFilter):
+    """One slot of the dashboard's heat map: the jobs that fire in it."""
+
+    title = "fires from"
+    parameter_name = "fires"
+
+    def describe(self, value: str) -> str:
+        return f"{value[:16].replace('T', ' ')} UTC, for {forecast.SLOT // timedelta(minutes=1)} minutes"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        try:
+            start = datetime.strptime(self.value() or "", "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
+            return queryset.filter(forecast.firing(start, start + forecast.SLOT))
+        except (ValueError, OverflowError):
+            return queryset.none()
 
 
 class HandlerFilter(admin.SimpleListFilter):

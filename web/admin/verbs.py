@@ -75,8 +75,7 @@ class VerbsMixin(admin.ModelAdmin[Any]):
 
     def verb_url(self, row: Any, verb: Verb) -> str:
         """Where the verb of this row answers."""
-        info = (self.opts.app_label, self.opts.model_name)
-        return reverse("{}:{}_{}_verb".format(self.admin_site.name, *info), args=(row.pk, verb.name))
+        return self._address("verb", row.pk, verb.name)
 
     def may(self, request: HttpRequest, verb: Verb) -> bool:
         """Whether this person has the right that the verb needs."""
@@ -147,8 +146,11 @@ class VerbsMixin(admin.ModelAdmin[Any]):
         )
         if came_from and is_ours and "/verb/" not in came_from:
             return came_from
-        info = (self.opts.app_label, self.opts.model_name)
-        return reverse("{}:{}_{}_change".format(self.admin_site.name, *info), args=(row.pk,))
+        return self._address("change", row.pk)
+
+    def _address(self, page: str, *key: Any) -> str:
+        names = (self.admin_site.name, self.opts.app_label, self.opts.model_name, page)
+        return reverse("{}:{}_{}_{}".format(*names), args=key)
 
     # Many rows -----------------------------------------------------------------------------------
 
@@ -221,6 +223,9 @@ class VerbsMixin(admin.ModelAdmin[Any]):
             "count": count,
             "noun": self._noun(count),
             "row": row,
+            "row_name": shown.name(str(row), 60) if row is not None else "",
+            "row_url": self._address("change", row.pk) if row is not None else "",
+            "list_url": self._address("changelist"),
             "many": row is None,
             "confirmed_name": CONFIRMED,
             "checkbox_name": ACTION_CHECKBOX_NAME,
