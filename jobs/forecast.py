@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import TruncMinute
 
 from jobs import schedules
 from jobs.models import SCHEDULE_COLUMNS, Job, JobState
@@ -56,12 +57,13 @@ def predict(now: datetime) -> Forecast:
     start = now.replace(minute=0, second=0, microsecond=0)
     counts, jobs_in = [0.0] * SLOTS, [0] * SLOTS
     groups = list(_group())
-    for schedule, jobs, _ in groups[:MOST_SCHEDULES]:
+    for schedule, jobs, _ in groups:
         if schedule is not None:
             _add(counts, jobs_in, schedule, jobs, start)
-    rest = groups[MOST_SCHEDULES:]
-    estimated = sum(jobs for _, jobs, _ in rest)
-    if rest:
+    estimated = 0
+    if len(groups) == MOST_SCHEDULES:
+        estimated = _scheduled().count() - sum(jobs for _, jobs, _ in groups)
+    if estimated:
         _add_next_runs(counts, jobs_in, start, estimated)
     return Forecast(start=start, counts=[round(count) for count in counts], jobs=jobs_in, estimated=estimated)
 
@@ -70,7 +72,7 @@ def firing(start: datetime, end: datetime) -> Q:
     """The active jobs that fire from `start` on and before `end`, as far as `predict` reads their schedules;
     those of rarer schedules count with their next run."""
     found = Q(next_run_at__gte=start, next_run_at__lt=end)
-    for schedule, _, columns in list(_group())[:MOST_SCHEDULES]:
+    for schedule, _, columns in _group():
         if schedule is None:
             continue
         times = between(schedule, start - schedules.MOMENT, end - schedules.MOMENT, WALKED)
@@ -85,17 +87,15 @@ def _group() -> Iterator[tuple[Schedule | None, int, dict[str, Any]]]:
     """The different schedules of active jobs, how many jobs have each, and its columns; the most used
     first."""
     names = ("schedule_type", "calendar_id", "business_day_shift", *SCHEDULE_COLUMNS)
-    rows = list(
-        Job.objects.filter(state=JobState.ACTIVE, next_run_at__isnull=False)
-        .order_by()
-        .values(*names)
-        .annotate(jobs=Count("id"))
-        .order_by("-jobs")[: MOST_SCHEDULES * 50]
-    )
+    rows = list(_scheduled().values(*names).annotate(jobs=Count("id")).order_by("-jobs")[:MOST_SCHEDULES])
     calendars = schedules.days_of({row["calendar_id"] for row in rows if row["calendar_id"]})
-    for place, row in enumerate(rows):
+    for row in rows:
         jobs = row.pop("jobs")
-        yield (_read(row, calendars) if place < MOST_SCHEDULES else None), jobs, row
+        yield _read(row, calendars), jobs, row
+
+
+def _scheduled() -> QuerySet[Job]:
+    return Job.objects.filter(state=JobState.ACTIVE, next_run_at__isnull=False).order_by()
 
 
 def _read(row: dict[str, Any], calendars: dict[str, Any]) -> Schedule | None:
@@ -122,17 +122,19 @@ def _add(counts: list[float], jobs_in: list[int], schedule: Schedule, jobs: int,
 
 
 def _add_next_runs(counts: list[float], jobs_in: list[int], start: datetime, most: int) -> None:
-    """What many different schedules add, by the index of the next runs: a sample, scaled up."""
+    """What many different schedules add: the next runs of all jobs, scaled down to as many."""
     end = start + SLOTS * SLOT
-    times = list(
-        Job.objects.filter(state=JobState.ACTIVE, next_run_at__gte=start, next_run_at__lt=end)
-        .order_by("next_run_at")
-        .values_list("next_run_at", flat=True)[:20_000]
+    minutes = (
+        _scheduled()
+        .filter(next_run_at__gte=start, next_run_at__lt=end)
+        .annotate(minute=TruncMinute("next_run_at", tzinfo=UTC))
+        .values_list("minute")
+        .annotate(Count("id"))
     )
-    scale = min(1.0, most / len(times)) if times else 0.0
-    added = [0.0] * SLOTS
-    for at in times:
-        added[int((at - start) / SLOT)] += scale
+    added = [0] * SLOTS
+    for minute, count in minutes:
+        added[int((minute - start) / SLOT)] += count
+    scale = min(1.0, most / sum(added)) if any(added) else 0.0
     for place, count in enumerate(added):
-        counts[place] += count
-        jobs_in[place] += round(count)
+        counts[place] += count * scale
+        jobs_in[place] += round(count * scale)

@@ -173,6 +173,9 @@ class DeadLetterAdmin(VerbsMixin, ReadOnlyAdmin):
             return queryset.filter(filters.by_job(queryset, term)), False
         return queryset.filter(pk=key) | queryset.filter(execution_id=key), False
 
+    def name_of(self, row: Any) -> str:
+        return f"{row.execution.job.name} of {row.execution.scheduled_at:%Y-%m-%d %H:%M:%S} UTC"
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         groups = reverse("admin:executions_deadletter_groups")
         return super().changelist_view(request, {"groups_url": groups, **(extra_context or {})})

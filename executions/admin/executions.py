@@ -80,7 +80,7 @@ class ExecutionList(RowList):
             row.waits_for, row.now = words.get(row.id, ""), now
 
     def count_kept(self) -> int | None:
-        given = {name: str(value) for name, value in self.filter_params.items()}
+        given = self.given_filters()
         status, ended = given.pop("status", None), given.pop("ended", None)
         return None if given else filters.count_kept(status, ended)
 
@@ -138,6 +138,9 @@ class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
             return queryset.filter(filters.by_job(queryset, term)), False
         jobs = list(Job.objects.filter(uuid=key).values_list("id", flat=True))
         return queryset.filter(Q(id=key) | Q(job_id__in=jobs)), False
+
+    def name_of(self, row: Any) -> str:
+        return f"{row.job.name} of {row.scheduled_at:%Y-%m-%d %H:%M:%S} UTC"
 
     # The list ------------------------------------------------------------------------------------
 

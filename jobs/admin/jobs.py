@@ -30,7 +30,7 @@ from jobs.models import Job, JobState, ScheduleType
 from web.admin import shown
 from web.admin.drawings import Bar, draw_sparkline
 from web.admin.fields import MomentField, MomentWidget
-from web.admin.lists import ListAdmin, RowList
+from web.admin.lists import CAP, ListAdmin, RowList
 from web.admin.verbs import Verb, VerbsMixin, explain
 from web.errors import Refusal
 from web.moments import parse_moment
@@ -52,7 +52,7 @@ class JobList(RowList):
             job.is_drifted = job.pk in drifted
 
     def count_kept(self) -> int | None:
-        given = {name: str(value) for name, value in self.filter_params.items()}
+        given = self.given_filters()
         state = given.pop("state", None)
         counts = {} if given else metrics.count_jobs()
         return counts.get(state, 0) if state else sum(counts.values()) or None
@@ -89,6 +89,10 @@ class JobAdmin(VerbsMixin, ListAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("user").prefetch_related("tags")
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """By name, and the newest first where there are too many to be put in order for every look."""
+        return ("-id",) if Job.objects.order_by()[CAP : CAP + 1].exists() else self.ordering
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return JobList

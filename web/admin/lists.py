@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import IGNORED_PARAMS, ChangeList
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 
@@ -52,6 +52,10 @@ class RowList(ChangeList):
             return shown.number(self.result_count)
         known = None if self.query else self.count_kept()
         return f"{shown.number(CAP)}+" if known is None else shown.number(known)
+
+    def given_filters(self) -> dict[str, str]:
+        """What the address asks for besides page, order and search."""
+        return {name: text for name, text in self.params.items() if name not in IGNORED_PARAMS}
 
     def count_kept(self) -> int | None:
         """How many rows these filters mean, where that is known without counting them."""

@@ -6,11 +6,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from executions import operations
+from executions.engine import clock
 from executions.models import Execution
+from jobs import manifest
+from jobs.audit import actor_of
 from jobs.models import AuditEntry, Dependency, Job, JobVersion
 from tests.db.admin.world import browse, make_admin_job, make_letter, make_run, staff
+from web.admin import shown
 
 pytestmark = pytest.mark.django_db
 
@@ -378,7 +385,9 @@ def test_whether_jobs_differ_from_their_file_is_asked_for_all_at_once() -> None:
     with CaptureQueriesContext(connection) as few:
         client.get(path)
     for number in range(4):
-        Dependency.objects.create(job=make_filed_job(f"more {number}"), depends_on=Job.objects.get(name="first"))
+        Dependency.objects.create(
+            job=make_filed_job(f"more {number}"), depends_on=Job.objects.get(name="first")
+        )
     with CaptureQueriesContext(connection) as many:
         client.get(path)
     assert len(many) == len(few)
