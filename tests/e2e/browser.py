@@ -94,7 +94,7 @@ def browsing(base: str, user: User, **options: Any) -> Iterator[Visitor]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         context = browser.new_context(**{"viewport": {"width": 1360, "height": 900}} | options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         context.add_cookies([{"name": "sessionid", "value": session_of(user), "url": base}])
         visitor = Visitor(context.new_page(), base)
         try:
