@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.test import Client
-from django.urls import reverse
+from django.urls import resolve, reverse
 
 from accounts.models import ApiToken, User
 from alerts.models import Alert, Delivery
@@ -243,6 +243,16 @@ def pages_of(world: World) -> list[str]:
         reverse("admin:auth_group_changelist"),
         reverse("admin:jobs_auditentry_changelist") + "?subject=queue:mails&by=x",
     ]
+
+
+def kinds_of(world: World) -> list[str]:
+    """One address of every kind of page: of a view, and of each verb."""
+    found: dict[tuple[str, Any], str] = {}
+    for path in pages_of(world):
+        match = resolve(path.partition("?")[0])
+        found.setdefault((match.view_name, match.kwargs.get("verb")), path)
+    drifted = Job.objects.filter(applied__isnull=False).order_by("-id")[0]
+    return [*found.values(), reverse("admin:jobs_job_change", args=(drifted.pk,))]
 
 
 def later(**span: float) -> datetime:
