@@ -9,7 +9,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.db import models
 from django.db.models import QuerySet
-from django.forms import ModelForm
+from django.forms import CheckboxSelectMultiple, ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -18,6 +18,7 @@ from accounts.api_keys import create_key
 from accounts.models import ApiToken, User
 from jobs import audit
 from web.admin.fields import MomentField, MomentWidget
+from web.admin.lists import AuditedAdmin
 from web.redaction import MASK
 
 
@@ -34,8 +35,10 @@ class UserForm(UserChangeForm[User]):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin[User]):
+class UserAdmin(AuditedAdmin, DjangoUserAdmin[User]):
     """Only superusers change superusers or make them; everybody else's standing is for admins."""
+
+    audited_as = "user"
 
     form = UserForm
     add_form = NewUserForm
@@ -43,7 +46,7 @@ class UserAdmin(DjangoUserAdmin[User]):
     list_display = ["email", "name", "is_active", "is_staff", "created_at", "last_login"]
     list_filter = ["is_active", "is_staff", "is_superuser", "groups"]
     search_fields = ["email", "name"]
-    filter_horizontal = ["groups", "user_permissions"]
+    filter_horizontal = ["user_permissions"]
     readonly_fields = ["last_login", "created_at", "updated_at"]
     fieldsets = [
         (None, {"fields": ["email", "name", "password"]}),
@@ -54,6 +57,14 @@ class UserAdmin(DjangoUserAdmin[User]):
     add_fieldsets = [
         (None, {"fields": ["email", "name", "usable_password", "password1", "password2"]}),
     ]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "groups":
+            return db_field.formfield(
+                widget=CheckboxSelectMultiple,
+                help_text="viewers look, operators act, admins change. Without a group: as viewers.",
+            )
+        return super().formfield_for_manytomany(db_field, request, **options)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         fields = list(super().get_readonly_fields(request, obj))
@@ -111,8 +122,10 @@ def _words(value: Any) -> Any:
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
+class ApiTokenAdmin(AuditedAdmin):
     """Keys are made for oneself, shown once, and revoked by deleting them."""
+
+    audited_as = "key"
 
     list_display = ["name", "user", "created_at", "last_used_at", "expires_at"]
     list_select_related = ["user"]

@@ -18,7 +18,7 @@ from jobs.audit import actor_of
 from jobs.lookup import NotFound, find_job
 from jobs.models import Tag
 from web.admin import shown
-from web.admin.lists import ListAdmin, ReadOnlyAdmin
+from web.admin.lists import LinkedFilter, ListAdmin, ReadOnlyAdmin
 from web.admin.saving import SavedByVerb
 from web.admin.verbs import Verb, VerbsMixin
 from web.errors import Conflict
@@ -153,6 +153,7 @@ TEST = Verb(
 @admin.register(Alert)
 class AlertAdmin(SavedByVerb, VerbsMixin, ListAdmin):
     form = AlertForm
+    audited_as = "alert"
     verbs = (TEST,)
     list_display = ["subject", "type", "address", "enabled", "deliveries_link", "created"]
     list_display_links = None
@@ -238,18 +239,9 @@ class AlertAdmin(SavedByVerb, VerbsMixin, ListAdmin):
         return [str(alert) for alert in objs], {"alerts": len(objs)}, set(), []
 
 
-class AlertFilter(admin.SimpleListFilter):
-    """Set by the link of an alert."""
-
+class AlertFilter(LinkedFilter):
     title = "alert"
     parameter_name = "alert"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        value = request.GET.get("alert")
-        return [(value, value[:36])] if value else []
-
-    def has_output(self) -> bool:
-        return bool(self.value())
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         try:

@@ -43,7 +43,9 @@ class Alert(models.Model):
         constraints = [one_of("type", AlertType, "job_alerts_type")]
 
     def __str__(self) -> str:
-        return f"{self.type} for {self.job_id or self.tag_id or 'all jobs'}"
+        if self.job is not None:
+            return f"{self.type} for {self.job.name}"
+        return f"{self.type} for tag {self.tag.name}" if self.tag is not None else f"{self.type} for all jobs"
 
 
 class DeliveryStatus(models.TextChoices):

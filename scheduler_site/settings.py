@@ -143,6 +143,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = ["web.formats"]
 
 INSTALLED_APPS = [
     "scheduler_site.apps.SchedulerAdminConfig",

@@ -9,10 +9,12 @@ from django.core.cache import cache
 from django.urls import reverse
 
 from executions import health, metrics, recent, statistics, waiting
+from executions.admin import filters
 from executions.models import WAITING, DeadLetter, Execution, Status
 from jobs import forecast
 from jobs.models import Job, JobState
 from web.admin import shown
+from web.admin.lists import CAP
 
 ROWS = 8
 HOURS = 24
@@ -29,7 +31,7 @@ def read_live(now: datetime) -> dict[str, Any]:
     by_state = metrics.count_jobs()
     recently = metrics.count_recent(now)
     took, late = recent.read_spreads(now - timedelta(hours=24))
-    letters = DeadLetter.objects.filter(resolved=False).order_by()[: 10_000 + 1].count()
+    letters = DeadLetter.objects.filter(resolved=False).order_by()[: CAP + 1].count()
     return {
         "now": shown.moment(now),
         "picture": picture,
@@ -81,37 +83,36 @@ def _tiles(
 ) -> list[dict[str, Any]]:
     urls = _urls()
     lag = picture.lag.total_seconds()
+    good, bad = recently.get("SUCCESS", 0), recently.get("FAILED", 0)
+    rate = f"{metrics.success_rate(good, bad)} % of {shown.number(good + bad)}"
     return [
         _tile("Running", picture.running, urls["running"], f"of {picture.slots} slots"),
         _tile("Late", picture.queued, urls["late"], f"lag {lag:.0f} s", bad=picture.status == health.STALLED),
-        _tile("Failed, 24 h", recently.get("FAILED", 0), urls["failed"], "for good", bad=True),
+        _tile("Failed, 24 h", bad, urls["failed"], "for good", bad=True),
         _tile(
             "Dead letters",
-            letters,
+            min(letters, CAP),
             urls["letters"],
-            "open" if letters <= 10_000 else "open, and more",
+            "open",
             bad=True,
+            more=letters > CAP,
         ),
-        _tile(
-            "Succeeded, 24 h",
-            recently.get("SUCCESS", 0),
-            f"{urls['executions']}?status=SUCCESS&ended=24h",
-            f"{metrics.success_rate(recently.get('SUCCESS', 0), recently.get('FAILED', 0))} %",
-        ),
+        _tile("Succeeded, 24 h", good, f"{urls['executions']}?status=SUCCESS&ended=24h", rate),
         _tile(
             "Active jobs",
             jobs.get(JobState.ACTIVE, 0),
             f"{urls['jobs']}?state=active",
             f"{shown.number(sum(jobs.values()))} in all",
         ),
-        _tile(
-            "Paused jobs", jobs.get(JobState.PAUSED, 0), f"{urls['jobs']}?state=paused", "wait for somebody"
-        ),
+        _tile("Paused jobs", jobs.get(JobState.PAUSED, 0), f"{urls['jobs']}?state=paused", "until resumed"),
     ]
 
 
-def _tile(title: str, value: int, url: str, note: str, *, bad: bool = False) -> dict[str, Any]:
-    return {"title": title, "value": shown.number(value), "url": url, "note": note, "bad": bad and value > 0}
+def _tile(
+    title: str, value: int, url: str, note: str, *, bad: bool = False, more: bool = False
+) -> dict[str, Any]:
+    text = f"{shown.number(value)}{'+' if more else ''}"
+    return {"title": title, "value": text, "url": url, "note": note, "bad": bad and value > 0}
 
 
 def _process(one: health.Process, now: datetime) -> dict[str, Any]:
@@ -191,32 +192,28 @@ def read_chart(now: datetime) -> dict[str, Any]:
             counts[one.status][place] += one.count
     return {
         "labels": [f"{hour:%H}:00" for hour in hours],
-        "series": [{"name": outcome.lower(), "counts": counts[outcome]} for outcome in OUTCOMES],
-        "zone": "UTC",
+        "series": [
+            {"name": outcome.lower(), "counts": counts[outcome], "status": outcome} for outcome in OUTCOMES
+        ],
+        "hours": [f"{hour:{filters.HOUR}}" for hour in hours],
+        "url": reverse("admin:executions_execution_changelist"),
     }
 
 
 def read_heat(now: datetime) -> dict[str, Any]:
     """The next 24 hours as a map: a column an hour, a cell five minutes. Kept for a minute."""
-    start = now.replace(minute=0, second=0, microsecond=0)
-    newest = Job.objects.order_by("-id").values_list("id", flat=True).first()  # a new job is seen at once
-    key = f"dashboard-forecast-{start:%Y%m%d%H}-{newest}"
-    found = cache.get(key)
-    if found is None:
-        found = forecast.predict(now)
-        cache.set(key, found, FORECAST_SECONDS)
-    top = max(found.counts, default=0)
-    cells = []
-    for place, count in enumerate(found.counts):
-        at = found.start + place * forecast.SLOT
-        cells.append(
-            {
-                "x": HEAT_LEFT + place // 12 * (HEAT_CELL * 2),
-                "y": 4 + place % 12 * HEAT_CELL,
-                "level": _level(count, top),
-                "title": f"{at:%Y-%m-%d %H:%M} UTC: {count} fire time{'' if count == 1 else 's'}",
-            }
-        )
+    found = _predict(now)
+    usual = _usual(found.counts)
+    cells = [
+        {
+            "x": HEAT_LEFT + place // 12 * (HEAT_CELL * 2),
+            "y": 4 + place % 12 * HEAT_CELL,
+            "level": _level(count, usual),
+            "over": found.start + (place + 1) * forecast.SLOT <= now,
+            "title": f"{found.start + place * forecast.SLOT:%Y-%m-%d %H:%M} UTC: {_fire_times(count)}",
+        }
+        for place, count in enumerate(found.counts)
+    ]
     return {
         "cells": cells,
         "cell": HEAT_CELL - 2,
@@ -230,16 +227,55 @@ def read_heat(now: datetime) -> dict[str, Any]:
         "minutes": [
             {"y": 4 + number * HEAT_CELL + 11, "text": f":{number * 5:02d}"} for number in (0, 3, 6, 9)
         ],
-        "hot": [
-            {"at": shown.moment(at, seconds=False), "count": shown.number(count)}
-            for at, count in found.hot_spots()
-        ],
+        "levels": _legend(usual),
+        "hot": [_hot(spot) for spot in found.hot_spots(now)],
         "estimated": shown.number(found.estimated) if found.estimated else "",
         "total": shown.number(sum(found.counts)),
     }
 
 
-def _level(count: int, top: int) -> int:
+def _predict(now: datetime) -> forecast.Forecast:
+    newest = Job.objects.order_by("-id").values_list("id", flat=True).first()  # a new job is seen at once
+    key = f"dashboard-forecast-{now:%Y%m%d%H}-{newest}"
+    found: forecast.Forecast | None = cache.get(key)
+    if found is None:
+        found = forecast.predict(now)
+        cache.set(key, found, FORECAST_SECONDS)
+    return found
+
+
+def _usual(counts: list[int]) -> int:
+    """What a slot with fire times usually holds; the colours tell what is more and what is less."""
+    busy = sorted(count for count in counts if count)
+    return busy[len(busy) // 2] if busy else 1
+
+
+def _level(count: int, usual: int) -> int:
+    """0 nothing, 1 and 2 less than usual, 3 usual, 4 from half as much again, 5 from twice as much."""
     if not count:
         return 0
-    return min(5, 1 + int(5 * (count - 1) / max(top, 1)))
+    return next(level for level, least in reversed(_steps(usual)) if count >= least)
+
+
+def _steps(usual: int) -> list[tuple[int, int]]:
+    """The levels, each with the least count that has it."""
+    return [(1, 1), (2, -(-usual // 2)), (3, usual), (4, -(-usual * 3 // 2)), (5, usual * 2)]
+
+
+def _legend(usual: int) -> list[dict[str, Any]]:
+    """The levels that can be told apart, each with where it begins."""
+    least = {count: level for level, count in _steps(usual)}
+    return [{"level": level, "least": shown.number(count)} for count, level in sorted(least.items())]
+
+
+def _hot(spot: forecast.HotSpot) -> dict[str, Any]:
+    return {
+        "at": shown.moment(spot.at, seconds=False),
+        "count": _fire_times(spot.count),
+        "jobs": "1 job" if spot.jobs == 1 else f"{shown.number(spot.jobs)} jobs",
+        "url": f"{reverse('admin:jobs_job_changelist')}?fires={spot.at:%Y-%m-%dT%H:%M}",
+    }
+
+
+def _fire_times(count: int) -> str:
+    return "1 fire time" if count == 1 else f"{shown.number(count)} fire times"

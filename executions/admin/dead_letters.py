@@ -173,6 +173,9 @@ class DeadLetterAdmin(VerbsMixin, ReadOnlyAdmin):
             return queryset.filter(filters.by_job(queryset, term)), False
         return queryset.filter(pk=key) | queryset.filter(execution_id=key), False
 
+    def name_of(self, row: Any) -> str:
+        return f"{row.execution.job.name} of {row.execution.scheduled_at:%Y-%m-%d %H:%M:%S} UTC"
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         groups = reverse("admin:executions_deadletter_groups")
         return super().changelist_view(request, {"groups_url": groups, **(extra_context or {})})
@@ -287,7 +290,8 @@ def list_groups() -> list[dict[str, Any]]:
         query = {"job": row["job_id"]} | ({"error": row["message"]} if row["message"] else {})
         row["url"] = f"{base}?{urlencode(query)}"
         row["job_url"] = reverse("admin:jobs_job_change", args=(row["job_id"],))
-        row["name"] = shown.name(names.get(row["job_id"], f"job {row['job_id']}"))
+        row["plain_name"] = names.get(row["job_id"], f"job {row['job_id']}")[:80]
+        row["name"] = shown.name(row["plain_name"])
         row["text"] = shown.name(row["message"] or shown.NOTHING, 160)
         row["since"] = shown.relative(row["first"], now)
         row["newest"] = shown.relative(row["last"], now)

@@ -80,6 +80,11 @@ class ExecutionList(RowList):
         for row in rows:
             row.waits_for, row.now = words.get(row.id, ""), now
 
+    def count_kept(self) -> int | None:
+        given = self.given_filters()
+        status, ended = given.pop("status", None), given.pop("ended", None)
+        return None if given else filters.count_kept(status, ended)
+
 
 @admin.register(Execution)
 class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
@@ -104,6 +109,7 @@ class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
         filters.ReasonFilter,
         filters.JobFilter,
         filters.QueueFilter,
+        filters.HourFilter,
     ]
     search_fields = ["id"]
     search_help_text = "An execution's id, or part of a job's name"
@@ -133,6 +139,9 @@ class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
             return queryset.filter(filters.by_job(queryset, term)), False
         jobs = list(Job.objects.filter(uuid=key).values_list("id", flat=True))
         return queryset.filter(Q(id=key) | Q(job_id__in=jobs)), False
+
+    def name_of(self, row: Any) -> str:
+        return f"{row.job.name} of {row.scheduled_at:%Y-%m-%d %H:%M:%S} UTC"
 
     # The list ------------------------------------------------------------------------------------
 
@@ -165,7 +174,7 @@ class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
     def attempts_made(self, row: Any) -> int:
         return int(row.attempt)
 
-    @admin.display(description="because")
+    @admin.display(description="why")
     def why(self, row: Any) -> SafeString | str:
         if row.waits_for:
             return format_html("waits for {}", shown.name(row.waits_for, 100))
@@ -250,7 +259,15 @@ class ExecutionAdmin(VerbsMixin, ReadOnlyAdmin):
         )
         live = render_to_string("admin/executions/execution/live.html", {"live": _live(row, clock.now())})
         last = lines[-1].id if lines else after
-        return JsonResponse({"lines": html, "last": last, "live": live, "final": row.is_final})
+        return JsonResponse(
+            {
+                "lines": html,
+                "last": last,
+                "live": live,
+                "badge": shown.badge(row.status),
+                "final": row.is_final,
+            }
+        )
 
 
 def _lines(row: Execution) -> list[ExecutionLog]:
@@ -324,7 +341,9 @@ def _live(row: Execution, now: Any) -> dict[str, Any]:
                 "took": shown.duration((attempt.finished_at - attempt.started_at).total_seconds() * 1000)
                 if attempt.finished_at
                 else "…",
-                "totals": f"{attempt.total_processed} / {attempt.total_success} / {attempt.total_failure}",
+                "totals": f"{attempt.total_processed} / {attempt.total_success} / {attempt.total_failure}"
+                if attempt.total_processed
+                else shown.NOTHING,
                 "reason": attempt.failure_reason or "",
                 "worker": attempt.worker_id or "",
             }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -11,9 +11,11 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from executions import health, metrics, statistics
 from executions.engine import clock
-from executions.models import WAITING, Reason, Status, Trigger
+from executions.models import FINAL, WAITING, Reason, Status, Trigger
 from jobs.models import Job
+from web.admin.lists import LinkedFilter
 
 SPANS = {
     "1h": timedelta(hours=1),
@@ -21,6 +23,8 @@ SPANS = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
+# How the address of a list names a full hour.
+HOUR = "%Y-%m-%dT%H"
 # States that have a reason; their part of the ledger is small and has an index.
 WITH_REASON = (Status.FAILED, Status.RETRYING, Status.SKIPPED, Status.CANCELLED)
 
@@ -57,6 +61,32 @@ class EndedFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         span = SPANS.get(self.value() or "")
         return queryset.filter(completed_at__gte=clock.now() - span) if span else queryset
+
+
+class HourFilter(LinkedFilter):
+    """One full hour of the dashboard's chart: what ended in it."""
+
+    title = "ended in the hour"
+    parameter_name = "hour"
+
+    def describe(self, value: str) -> str:
+        hour = _read_hour(value)
+        return f"{hour:%Y-%m-%d %H:%M} UTC" if hour else value[:60]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        hour = _read_hour(self.value() or "")
+        if hour is None:
+            return queryset.none()
+        return queryset.filter(completed_at__gte=hour, completed_at__lt=hour + timedelta(hours=1))
+
+
+def _read_hour(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, HOUR).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 class _Recent(admin.SimpleListFilter):
@@ -98,26 +128,7 @@ class ReasonFilter(_Recent):
         return found.filter(status__in=WITH_REASON) if self.value() else found
 
 
-class _Hidden(admin.SimpleListFilter):
-    """A filter that only links set; it can be taken off."""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        value = request.GET.get(self.parameter_name or "")
-        return [(value, self.describe(value))] if value else []
-
-    def describe(self, value: str) -> str:
-        return value[:60]
-
-    def has_output(self) -> bool:
-        return bool(self.value())
-
-    def choices(self, changelist: ChangeList) -> Any:
-        first, *others = super().choices(changelist)
-        yield {**first, "display": "All"}
-        yield from others
-
-
-class QueueFilter(_Hidden):
+class QueueFilter(LinkedFilter):
     title = "queue"
     parameter_name = "queue"
 
@@ -125,7 +136,7 @@ class QueueFilter(_Hidden):
         return queryset.filter(queue=self.value()) if self.value() else queryset
 
 
-class JobFilter(_Hidden):
+class JobFilter(LinkedFilter):
     title = "job"
     parameter_name = "job"
 
@@ -141,7 +152,7 @@ class LetterJobFilter(JobFilter):
     """Dead letters keep the number of their job themselves."""
 
 
-class ErrorFilter(_Hidden):
+class ErrorFilter(LinkedFilter):
     title = "error"
     parameter_name = "error"
 
@@ -177,6 +188,22 @@ class FailedFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         span = SPANS.get(self.value() or "")
         return queryset.filter(failed_at__gte=clock.now() - span) if span else queryset
+
+
+def count_kept(status: str | None, ended: str | None) -> int | None:
+    """How many executions these two filters mean, by the counts that the database keeps; else None."""
+    now = clock.now()
+    if ended == "24h":
+        recent = metrics.count_recent(now)
+        wanted: tuple[str, ...] = FINAL if status is None else (status,)
+        return sum(recent.get(one, 0) for one in wanted) if set(wanted) <= set(FINAL) else None
+    if ended is not None:
+        return None
+    if status == "late":
+        return health.count_due(now)
+    totals = statistics.totals()
+    wanted = {None: tuple(totals), "waiting": WAITING}.get(status, (status or "",))
+    return sum(totals[one].count for one in wanted) if set(wanted) <= set(totals) else None
 
 
 def read_number(text: str | None) -> int:

@@ -162,6 +162,7 @@ IMPORT = Verb(
 @admin.register(Calendar)
 class CalendarAdmin(SavedByVerb, VerbsMixin, ListAdmin):
     form = CalendarForm
+    audited_as = "calendar"
     verbs = (IMPORT,)
     list_display = ["label", "description", "jobs_link"]
     list_display_links = None

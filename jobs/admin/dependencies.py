@@ -18,13 +18,13 @@ from executions import operations
 from executions.operations.definition import reaches
 from jobs.audit import actor_of
 from jobs.lookup import NotFound, find_job
-from jobs.models import Dependency, DependencyOutcome, JobState
+from jobs.models import Dependency, DependencyOutcome, Job, JobState
 from web.admin import shown
 from web.admin.lists import ListAdmin
 from web.admin.saving import SavedByVerb
 
 MOST = 300
-BOX, ROW, LAYER = 180, 56, 250
+BOX, BOX_HEIGHT, ROW, LAYER = 180, 40, 56, 250
 
 
 class JobField(forms.CharField):
@@ -151,28 +151,68 @@ def draw_graph(key: int | None = None) -> dict[str, Any]:
     capped, bonds = len(bonds) > MOST, bonds[:MOST]
     jobs = {job.pk: job for bond in bonds for job in (bond.job, bond.depends_on)}
     layers = find_layers([(bond.job_id, bond.depends_on_id) for bond in bonds])
-    rows: dict[int, int] = defaultdict(int)
-    boxes = {}
-    for pk, job in sorted(jobs.items(), key=lambda item: (layers[item[0]], item[1].name)):
-        layer = layers[pk]
-        boxes[pk] = {
-            "x": 10 + layer * LAYER,
-            "y": 10 + rows[layer] * ROW,
-            "name": job.name if len(job.name) <= 24 else f"{job.name[:23]}…",
-            "title": f"{job.name[:200]} ({job.state})",
-            "state": job.state,
-            "url": reverse("admin:jobs_job_change", args=(pk,)),
-            "chosen": pk == key,
-        }
-        rows[layer] += 1
+    places, stops = _place(bonds, jobs, layers)
+    boxes = {pk: _draw_box(jobs[pk], *place, chosen=pk == key) for pk, place in places.items()}
+    depth = max(
+        (row for _, row in [*places.values(), *(stop for one in stops.values() for stop in one)]), default=-1
+    )
     return {
         "boxes": list(boxes.values()),
-        "lines": [_draw_line(boxes[bond.depends_on_id], boxes[bond.job_id], bond) for bond in bonds],
+        "lines": [
+            _draw_line(boxes[bond.depends_on_id], boxes[bond.job_id], stops[bond.pk], bond) for bond in bonds
+        ],
         "width": 20 + max(layers.values(), default=0) * LAYER + BOX,
-        "height": 20 + max(rows.values(), default=0) * ROW,
+        "height": 20 + (depth + 1) * ROW,
         "box_width": BOX,
         "capped": capped,
         "most": MOST,
+    }
+
+
+def _place(
+    bonds: list[Dependency], jobs: dict[int, Job], layers: dict[int, int]
+) -> tuple[dict[int, tuple[int, int]], dict[Any, list[tuple[int, int]]]]:
+    """A layer and a row for every job, and for every bond the free rows that its line passes on its way.
+
+    From left to right, each as near as may be to the rows that its lines come from.
+    """
+    places: dict[int, tuple[int, int]] = {}
+    stops: dict[Any, list[tuple[int, int]]] = {bond.pk: [] for bond in bonds}
+    row_of: dict[Any, int] = {}  # of a bond's line, up to the layer before
+    for layer in range(max(layers.values(), default=-1) + 1):
+        coming = defaultdict(list)
+        for bond in bonds:
+            coming[bond.job_id].append(row_of.get(bond.pk, 0))
+        here: list[tuple[float, str, Any]] = [
+            (sum(coming[pk]) / max(1, len(coming[pk])), job.name, pk)
+            for pk, job in jobs.items()
+            if layers[pk] == layer
+        ]
+        passing = {bond.pk for bond in bonds if layers[bond.depends_on_id] < layer < layers[bond.job_id]}
+        here += [(row_of.get(pk, 0), "", pk) for pk in passing]
+        for row, (_, _, pk) in enumerate(sorted(here, key=lambda one: one[:2])):
+            if pk in passing:
+                stops[pk].append((layer, row))
+                row_of[pk] = row
+            else:
+                places[pk] = (layer, row)
+        row_of |= {
+            bond.pk: places[bond.depends_on_id][1] for bond in bonds if layers[bond.depends_on_id] == layer
+        }
+    return places, stops
+
+
+def _draw_box(job: Job, layer: int, row: int, *, chosen: bool) -> dict[str, Any]:
+    name = job.name if len(job.name) <= 21 else f"{job.name[:20]}…"
+    return {
+        "x": 10 + layer * LAYER,
+        "y": 10 + row * ROW,
+        "sign": shown.SIGNS.get(job.state, "·"),
+        "name": name,
+        "title": f"{job.name[:200]} ({job.state})",
+        "state": job.state,
+        "url": reverse("admin:jobs_job_change", args=(job.pk,)),
+        "chosen": chosen,
     }
 
 
@@ -210,13 +250,23 @@ def find_layers(bonds: Iterable[tuple[int, int]]) -> dict[int, int]:
     return layers
 
 
-def _draw_line(start: dict[str, Any], end: dict[str, Any], bond: Dependency) -> dict[str, Any]:
-    x1, y1 = start["x"] + BOX, start["y"] + 20
-    x2, y2 = end["x"], end["y"] + 20
-    bend = max(30, (x2 - x1) // 2)
+def _draw_line(
+    start: dict[str, Any], end: dict[str, Any], stops: list[tuple[int, int]], bond: Dependency
+) -> dict[str, Any]:
+    x, y = start["x"] + BOX, start["y"] + BOX_HEIGHT // 2
+    path = f"M{x} {y}"
+    for layer, row in stops:
+        to_x, to_y = 10 + layer * LAYER, 10 + row * ROW + BOX_HEIGHT // 2
+        path += f"{_curve(x, y, to_x, to_y)}H{to_x + BOX}"
+        x, y = to_x + BOX, to_y
     within = f" within {bond.within_seconds} s" if bond.within_seconds else ""
     return {
-        "path": f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}",
+        "path": path + _curve(x, y, end["x"], end["y"] + BOX_HEIGHT // 2),
         "outcome": bond.outcome.lower(),
         "title": f"{bond.job.name[:100]} waits for {bond.depends_on.name[:100]} ({bond.outcome}{within})",
     }
+
+
+def _curve(x1: int, y1: int, x2: int, y2: int) -> str:
+    bend = max(30, (x2 - x1) // 2)
+    return f"C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"

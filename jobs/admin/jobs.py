@@ -20,9 +20,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from executions import operations, recent
+from executions import metrics, operations, recent
 from executions.engine import clock
-from jobs import definitions, schedules, secrets, timing
+from jobs import definitions, manifest, schedules, secrets, timing
 from jobs.admin import filters, pages, verbs
 from jobs.admin.forms import WHEN, JobForm, preview, zones
 from jobs.audit import actor_of
@@ -30,25 +30,32 @@ from jobs.models import Job, JobState, ScheduleType
 from web.admin import shown
 from web.admin.drawings import Bar, draw_sparkline
 from web.admin.fields import MomentField, MomentWidget
-from web.admin.lists import ListAdmin, RowList
+from web.admin.lists import CAP, ListAdmin, RowList
 from web.admin.verbs import Verb, VerbsMixin, explain
 from web.errors import Refusal
 from web.moments import parse_moment
 from web.redaction import masked
 
-HEAVY = ("payload", "metadata", "headers", "result", "retry_policy")
 WORD = "web/admin/preview.html"
 
 
 class JobList(RowList):
-    """A page of jobs with their latest runs and their calendars: two queries more, however many jobs."""
+    """A page of jobs with their latest runs, their calendars and whether they differ from their file."""
 
     def prepare(self, rows: list[Any]) -> None:
         runs = recent.find_recent([job.pk for job in rows])
         calendars = schedules.days_of({job.calendar_id for job in rows if job.calendar_id})
+        drifted = set(manifest.find_drifted(Job.objects.filter(pk__in=[job.pk for job in rows])))
         now = clock.now()
         for job in rows:
             job.runs, job.now, job.calendars = runs.get(job.pk, recent.Runs(runs=[])), now, calendars
+            job.is_drifted = job.pk in drifted
+
+    def count_kept(self) -> int | None:
+        given = self.given_filters()
+        state = given.pop("state", None)
+        counts = {} if given else metrics.count_jobs()
+        return counts.get(state, 0) if state else sum(counts.values()) or None
 
 
 @admin.register(Job)
@@ -68,6 +75,8 @@ class JobAdmin(VerbsMixin, ListAdmin):
         filters.QueueFilter,
         filters.OwnerFilter,
         filters.DueFilter,
+        filters.FileFilter,
+        filters.FiresFilter,
     ]
     search_fields = ["name"]
     search_help_text = "Part of a name or description, an id or a number"
@@ -80,6 +89,10 @@ class JobAdmin(VerbsMixin, ListAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("user").prefetch_related("tags")
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """By name, and the newest first where there are too many to be put in order for every look."""
+        return ("-id",) if Job.objects.order_by()[CAP : CAP + 1].exists() else self.ordering
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return JobList
@@ -108,8 +121,15 @@ class JobAdmin(VerbsMixin, ListAdmin):
             ((pages.quote(tag.name), tag.name[:30]) for tag in job.tags.all()),
         )
         about = definitions.resolve_handler(job)
+        drift = (
+            format_html("<br>{}", shown.badge("drifted", "differs from its file")) if job.is_drifted else ""
+        )
         return format_html(
-            '{}<br><small class="quiet">{}</small>{}', shown.link(address, shown.name(job.name)), about, tags
+            '{}<br><small class="quiet">{}</small>{}{}',
+            shown.link(address, shown.name(job.name)),
+            about,
+            tags,
+            drift,
         )
 
     @admin.display(description="state", ordering="state")
@@ -183,7 +203,7 @@ class JobAdmin(VerbsMixin, ListAdmin):
         if not ended:
             return drawn
         rate = round(100 * job.runs.successes / ended)
-        return format_html('{}<br><small class="quiet">{} % of {} succeeded</small>', drawn, rate, ended)
+        return format_html('{}<br><small class="quiet">{} % of {} fine</small>', drawn, rate, ended)
 
     @admin.display(description="")
     def tools(self, job: Any) -> SafeString | str:
@@ -291,6 +311,7 @@ class JobAdmin(VerbsMixin, ListAdmin):
             job = self.get_object(request, unquote(object_id))
             if job is not None:
                 context |= self._job_context(request, job, "definition")
+                context["drift"] = pages.drift(job, clock.now())
                 if request.method == "GET" and job.state != JobState.DELETED:
                     context["preview_html"] = self._preview_html(_when_of(job), clock.now(), job)
         try:

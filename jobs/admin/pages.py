@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,10 +14,10 @@ from django.urls import reverse
 
 from executions import ledger
 from executions.engine import clock
-from executions.models import Attempt, Execution
-from jobs import definitions, schedules, timing, versions
+from executions.models import Attempt, Execution, Reason
+from jobs import definitions, manifest, schedules, timing, versions
 from jobs.admin.forms import OF_KIND
-from jobs.models import AuditEntry, Job, JobVersion
+from jobs.models import AppliedDefinition, AuditEntry, Dependency, Job, JobVersion
 from web.admin import shown
 from web.errors import Invalid
 from web.redaction import masked
@@ -24,31 +25,28 @@ from web.redaction import masked
 PAGE = 30
 SHOWN_RUNS = 40
 WIDTH = 520
+CROSSED = 12  # a failed bar from this width on has room for its cross
 
+# Title, classes, fields. A section that is folded opens by itself where it holds more than defaults.
+_FOLDED = "collapse"
 _SECTIONS: tuple[tuple[str | None, str, tuple[str, ...]], ...] = (
     (None, "", ("name", "description", "tags")),
     (
         "When",
         "",
-        (
-            "schedule_type",
-            "cron_expression",
-            "recurrence_pattern",
-            "scheduled_at",
-            "timezone",
-            "start_at",
-            "end_at",
-            "calendar",
-            "business_day_shift",
-            "jitter_seconds",
-        ),
+        ("schedule_type", "cron_expression", "recurrence_pattern", "scheduled_at", "timezone"),
+    ),
+    (
+        "Window, calendar, jitter",
+        _FOLDED,
+        ("start_at", "end_at", "calendar", "business_day_shift", "jitter_seconds"),
     ),
     ("What", "", ("handler", "payload")),
     ("HTTP call", "of-http", ("api_endpoint", "method", "headers", "follow_redirects", "metadata")),
     ("If it fails", "", ("timeout_ms", "retry_policy", "execution_type")),
     (
         "Limits and order",
-        "",
+        _FOLDED,
         (
             "queue",
             "priority",
@@ -59,7 +57,7 @@ _SECTIONS: tuple[tuple[str | None, str, tuple[str, ...]], ...] = (
             "misfire_grace_seconds",
         ),
     ),
-    ("Dependencies", "", ("depends_on", "dependency_mode", "dependency_wait_seconds")),
+    ("Dependencies", _FOLDED, ("depends_on", "dependency_mode", "dependency_wait_seconds")),
 )
 # How a field is shown to those who may not change it.
 _SHOWN = {
@@ -85,8 +83,18 @@ def sections(job: Job | None, *, may_change: bool) -> list[tuple[str | None, dic
             fields = ["kind_shown" if name == "schedule_type" else name for name in fields]
         if title is None and may_change and job is not None:
             fields.append("seen_version")
-        found.append((title, {"fields": fields, "classes": [classes] if classes else []}))
+        folded = classes != _FOLDED or job is None or _is_plain(job, names)
+        found.append((title, {"fields": fields, "classes": [classes] if classes and folded else []}))
     return found
+
+
+def _is_plain(job: Job, names: Sequence[str]) -> bool:
+    """Whether these fields of the job hold their defaults."""
+    columns = [name for name in names if name != "depends_on"]
+    if len(columns) < len(names) and Dependency.objects.filter(job=job).exists():
+        return False
+    plain = Job()
+    return all(getattr(job, name) == getattr(plain, name) for name in columns)
 
 
 def _kinds(name: str, job: Job) -> tuple[str, ...]:
@@ -114,7 +122,7 @@ def tabs(job: Job) -> list[dict[str, str]]:
 
 def summarize(job: Job, now: datetime) -> list[tuple[str, Any]]:
     """The facts that stand above every page of a job."""
-    facts: list[tuple[str, Any]] = [("Id", str(job.uuid)), ("Version", job.version)]
+    facts: list[tuple[str, Any]] = []
     try:
         facts.append(("Schedule", timing.describe(schedules.read(job))))
     except ValueError as error:
@@ -134,7 +142,14 @@ def summarize(job: Job, now: datetime) -> list[tuple[str, Any]]:
         facts.append(("Failures in a row", job.consecutive_failures))
     if job.error_message:
         facts.append(("Last error", shown.name(job.error_message, 300)))
-    facts += [("Owner", job.user.email if job.user else "nobody"), ("Made by", job.created_by or job.origin)]
+    owner = job.user.email if job.user else "nobody"
+    facts.append(("Owner", shown.name(owner, 60)))
+    by = "" if job.created_by in (None, owner) else f", {job.created_by}"
+    facts += [
+        ("Origin", shown.name(f"{job.origin}{by}", 60)),
+        ("Version", job.version),
+        ("Id", str(job.uuid)),
+    ]
     return facts
 
 
@@ -161,6 +176,25 @@ def read_uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+# The file it came from ------------------------------------------------------------------------------
+
+
+def drift(job: Job, now: datetime) -> dict[str, Any] | None:
+    """How the job differs from what its file last made of it; None where it does not."""
+    rows = manifest.drift(job)
+    if not rows:
+        return None
+    applied = AppliedDefinition.objects.get(job=job)
+    return {
+        "source": shown.name(applied.source, 120),
+        "applied": shown.when(applied.applied_at, now, job.zone),
+        "rows": [
+            {"field": name, "file": shown.word(row["file"]), "now": shown.word(row["now"])}
+            for name, row in rows.items()
+        ],
+    }
 
 
 # Timeline -------------------------------------------------------------------------------------------
@@ -217,10 +251,11 @@ def _draw_run(row: Execution, attempts: Sequence[Attempt], longest: float, now: 
                 "x": start,
                 "width": max(3.0, round(end - start, 1)),
                 "status": attempt.status,
+                "crossed": attempt.status == "failed" and end - start >= CROSSED,
                 "title": f"attempt {attempt.attempt_number}: {attempt.status}, {shown.duration(spent)}",
             }
         )
-    started = place(row.started_at) if row.started_at else 0
+    started = place(row.started_at) if row.started_at else WIDTH if row.status == "PENDING" else 0
     return {
         "url": reverse("admin:executions_execution_change", args=(row.id,)),
         "at": shown.moment(row.scheduled_at, row.job.zone if "job" in row._state.fields_cache else "UTC"),
@@ -230,6 +265,8 @@ def _draw_run(row: Execution, attempts: Sequence[Attempt], longest: float, now: 
         "reason": row.get_reason_display() if row.reason else "",
         "late": shown.duration((row.started_at - _origin(row)) / timedelta(milliseconds=1))
         if row.started_at
+        else f"{shown.spell_span(now - _origin(row))} so far"
+        if row.status == "PENDING" and now > _origin(row)
         else "",
         "spent": shown.duration(row.execution_duration_ms),
         "wait": started,
@@ -312,9 +349,15 @@ def explain_day(job: Job, text: str, now: datetime) -> dict[str, Any]:
         found = ledger.explain(job, start, end, now=now)
     except (ValueError, OverflowError) as error:
         return {"day": text, "problem": str(error), "zone": job.zone, "answers": []}
+    counts = Counter(answer.outcome for answer in found.answers)
     return {
         "day": day.isoformat(),
+        "before": (day - timedelta(days=1)).isoformat() if day > date(1970, 1, 1) else "",
+        "after": (day + timedelta(days=1)).isoformat(),
         "zone": job.zone,
+        "counts": [
+            {"badge": shown.badge(outcome), "count": count} for outcome, count in counts.most_common()
+        ],
         "answers": [_say_answer(answer, job) for answer in found.answers],
         "more": shown.moment(found.next, job.zone) if found.next else "",
     }
@@ -331,7 +374,7 @@ def _say_answer(answer: Any, job: Job) -> dict[str, Any]:
     return {
         "at": shown.moment(answer.scheduled_at, job.zone),
         "badge": shown.badge(answer.outcome),
-        "reason": answer.reason or "",
+        "reason": Reason(answer.reason).label if answer.reason in Reason.values else answer.reason or "",
         "detail": answer.detail,
         "url": reverse("admin:executions_execution_change", args=(answer.execution_id,))
         if answer.execution_id

@@ -63,6 +63,7 @@ class TagForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Tag)
 class TagAdmin(SavedByVerb, ListAdmin):
     form = TagForm
+    audited_as = "tag"
     list_display = ["label", "owner", "jobs_link", "max_concurrent", "rate_limit_per_minute"]
     list_display_links = None
     list_select_related = ["user"]

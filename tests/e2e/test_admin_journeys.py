@@ -173,6 +173,7 @@ def test_many_jobs_are_paused_and_resumed_by_the_action_of_the_list(visitor: Vis
         page.select_option("select[name=action]", action)
         page.locator("button[name=index]").click()
         expect(page.locator(".names li")).to_have_count(3)
+        assert not visitor.judge()
         confirm(page, action.capitalize())
         expect(page.locator(".messagelist")).to_contain_text("3 jobs")
         assert Job.objects.filter(state=state).count() == 3
@@ -214,7 +215,7 @@ def test_dead_letters_are_brought_back_by_the_server_one_first(visitor: Visitor)
     page = visitor.visit(reverse("admin:executions_deadletter_changelist"))
     page.get_by_role("link", name="By job and error").click()
     expect(page.locator("table.plain tbody tr")).to_have_count(1)
-    button(page, "Requeue …").click()
+    page.get_by_role("button", name="Requeue 3 of mended").click()
     expect(page.locator("#id_canary")).to_be_checked()
     page.fill("#id_rate_per_minute", "6000")
     with scheduling():
@@ -251,7 +252,7 @@ def test_all_queues_are_paused_with_a_banner_everywhere_and_resumed(visitor: Vis
     page = visitor.visit(reverse("admin:jobs_queue_changelist"))
     every = page.locator(".queue").first
     every.locator("input[name=reason]").fill("incident 7")
-    every.get_by_role("button", name="Pause").click()
+    every.get_by_role("button", name="Pause all queues").click()
     expect(page.locator(".paused-banner")).to_contain_text("incident 7")
     assert Queue.objects.get(name="*").paused
     visitor.visit(reverse("admin:index"))
@@ -273,6 +274,10 @@ def test_the_dashboard_refreshes_itself_and_stops_when_told(visitor: Visitor) ->
     assert page.evaluate("document.body.dataset.same") == "page"
     button(page, "Stop refreshing").click()
     expect(page.locator("#refresh-state")).to_have_text("Does not refresh.")
+    page.locator("summary", has_text="As a table").click()
+    expect(page.locator("#hour-table tbody tr")).to_have_count(24)
+    page.get_by_role("link", name="1 job", exact=True).first.click()
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
 
 
 def test_a_hidden_dashboard_asks_nothing(visitor: Visitor) -> None:

@@ -64,8 +64,9 @@ class MomentWidget(AdminSplitDateTime):
 
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
         super().__init__(attrs)
-        for widget, name in zip(self.widgets, ("Date, UTC", "Time, UTC"), strict=True):
-            widget.attrs["aria-label"] = name
+        names = (("Date, UTC", "2026-01-31"), ("Time, UTC", "17:30:00"))
+        for widget, (name, example) in zip(self.widgets, names, strict=True):
+            widget.attrs |= {"aria-label": name, "placeholder": example}
 
 
 class MomentField(forms.SplitDateTimeField):

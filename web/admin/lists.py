@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, cast
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import IGNORED_PARAMS, ChangeList
 from django.core.paginator import Paginator
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+
+from web.admin import shown
 
 CAP = 10_000
 
@@ -41,12 +44,67 @@ class RowList(ChangeList):
             row.request = request
         self.prepare(rows)
         self.result_list = cast("Any", rows)
+        self.count_shown = self._say_count()
+
+    def _say_count(self) -> str:
+        """How many rows there are: exactly, where they were counted or are kept count of."""
+        if not getattr(self.paginator, "is_capped", False):
+            return shown.number(self.result_count)
+        known = None if self.query else self.count_kept()
+        return f"{shown.number(CAP)}+" if known is None else shown.number(known)
+
+    def given_filters(self) -> dict[str, str]:
+        """What the address asks for besides page, order and search."""
+        return {name: text for name, text in self.params.items() if name not in IGNORED_PARAMS}
+
+    def count_kept(self) -> int | None:
+        """How many rows these filters mean, where that is known without counting them."""
+        return None
 
     def prepare(self, rows: list[Any]) -> None:
         """Add what the columns show, in a number of queries that does not grow with the rows."""
 
 
-class ListAdmin(admin.ModelAdmin[Any]):
+class LinkedFilter(admin.SimpleListFilter):
+    """A filter that only links set; it is shown, and can be taken off, while it is set."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        value = request.GET.get(self.parameter_name or "")
+        return [(value, self.describe(value))] if value else []
+
+    def describe(self, value: str) -> str:
+        """The value as people read it."""
+        return value[:60]
+
+    def has_output(self) -> bool:
+        return bool(self.value())
+
+    def choices(self, changelist: ChangeList) -> Any:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "All"}
+        yield from others
+
+
+class AuditedAdmin(admin.ModelAdmin[Any]):
+    """A ModelAdmin whose rows the audit knows as `<audited_as>:<key>`; their page leads there."""
+
+    audited_as = ""
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: Any,
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        if self.audited_as and obj is not None:
+            context["audit_subject"] = f"{self.audited_as}:{obj.pk}"
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+
+class ListAdmin(AuditedAdmin):
     """What every list of ours shares."""
 
     paginator = CappedPaginator

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 NOTHING = "\N{EN DASH}"
 LONGEST_NAME = 80
@@ -35,6 +35,7 @@ SIGNS = {
     "deleted": "⊘",
     "open": "!",
     "resolved": "✓",
+    "drifted": "≠",
 }
 
 
@@ -86,8 +87,10 @@ def moment(at: datetime | None, zone: str = "UTC", *, seconds: bool = True) -> S
         local, zone = at.astimezone(UTC), "UTC"
     form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
     label = zone if zone == "UTC" else f"{zone} {local:%z}"
+    # A long zone may stand in a line of its own, where room is scarce.
     return format_html(
-        '<time datetime="{}">{} <span class="zone">{}</span></time>',
+        '<time{} datetime="{}"><span class="clock">{}</span> <span class="zone">{}</span></time>',
+        "" if zone == "UTC" else mark_safe(' class="elsewhere"'),
         at.astimezone(UTC).isoformat(timespec="milliseconds"),
         local.strftime(form),
         label,
@@ -160,19 +163,22 @@ def differences(changes: Any) -> list[dict[str, Any]]:
     rows = []
     for field, value in sorted(changes.items()):
         if isinstance(value, dict) and set(value) <= {"old", "new"} and value:
-            rows.append({"field": field, "old": _word(value.get("old")), "new": _word(value.get("new"))})
+            rows.append({"field": field, "old": word(value.get("old")), "new": word(value.get("new"))})
         elif field == "new" and isinstance(value, dict):
             rows += [
-                {"field": inner, "old": None, "new": _word(entry)}
+                {"field": inner, "old": None, "new": word(entry)}
                 for inner, entry in sorted(value.items())
                 if entry not in (None, "", {}, [], False)
             ]
         else:
-            rows.append({"field": field, "old": None, "new": _word(value)})
+            rows.append({"field": field, "old": None, "new": word(value)})
     return rows
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """A value of a definition as text."""
     if value is None:
         return NOTHING
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
     return value if isinstance(value, str) else pretty(value)

@@ -75,8 +75,11 @@ class VerbsMixin(admin.ModelAdmin[Any]):
 
     def verb_url(self, row: Any, verb: Verb) -> str:
         """Where the verb of this row answers."""
-        info = (self.opts.app_label, self.opts.model_name)
-        return reverse("{}:{}_{}_verb".format(self.admin_site.name, *info), args=(row.pk, verb.name))
+        return self._address("verb", row.pk, verb.name)
+
+    def name_of(self, row: Any) -> str:
+        """What the row is called in buttons, confirmations and messages."""
+        return str(row)
 
     def may(self, request: HttpRequest, verb: Verb) -> bool:
         """Whether this person has the right that the verb needs."""
@@ -104,7 +107,7 @@ class VerbsMixin(admin.ModelAdmin[Any]):
                 parts,
                 entry["url"],
                 entry["verb"].label,
-                str(row)[:80],
+                self.name_of(row)[:80],
                 entry["verb"].label,
             )
         return format_html('<span class="row-buttons">{}</span>', parts) if parts else ""
@@ -131,7 +134,7 @@ class VerbsMixin(admin.ModelAdmin[Any]):
                     messages.error(request, explain(refusal))
                     return HttpResponseRedirect(self.after(request, row))
             else:
-                messages.success(request, format_html("{}: {}", shown.name(str(row)), chosen.done))
+                messages.success(request, format_html("{}: {}", shown.name(self.name_of(row)), chosen.done))
                 return HttpResponseRedirect(where or self.after(request, row))
         return self._ask(request, chosen, form, [row], count=1, row=row)
 
@@ -147,8 +150,11 @@ class VerbsMixin(admin.ModelAdmin[Any]):
         )
         if came_from and is_ours and "/verb/" not in came_from:
             return came_from
-        info = (self.opts.app_label, self.opts.model_name)
-        return reverse("{}:{}_{}_change".format(self.admin_site.name, *info), args=(row.pk,))
+        return self._address("change", row.pk)
+
+    def _address(self, page: str, *key: Any) -> str:
+        names = (self.admin_site.name, self.opts.app_label, self.opts.model_name, page)
+        return reverse("{}:{}_{}_{}".format(*names), args=key)
 
     # Many rows -----------------------------------------------------------------------------------
 
@@ -188,7 +194,7 @@ class VerbsMixin(admin.ModelAdmin[Any]):
                 verb.run(row, values, request.user)
                 done += 1
             except Refusal as refusal:
-                refused.append(f"{str(row)[:80]}: {explain(refusal)}")
+                refused.append(f"{self.name_of(row)[:80]}: {explain(refusal)}")
         if done:
             messages.success(request, f"{done} {self._noun(done)}: {verb.done}.")
         if refused:
@@ -217,10 +223,13 @@ class VerbsMixin(admin.ModelAdmin[Any]):
             "opts": self.opts,
             "verb": verb,
             "form": form,
-            "rows": [shown.name(str(each)) for each in rows],
+            "rows": [shown.name(self.name_of(each)) for each in rows],
             "count": count,
             "noun": self._noun(count),
             "row": row,
+            "row_name": shown.name(self.name_of(row), 60) if row is not None else "",
+            "row_url": self._address("change", row.pk) if row is not None else "",
+            "list_url": self._address("changelist"),
             "many": row is None,
             "confirmed_name": CONFIRMED,
             "checkbox_name": ACTION_CHECKBOX_NAME,

@@ -23,7 +23,8 @@ def test_fire_times_are_counted_in_slots_of_five_minutes() -> None:
     assert found.start == datetime(2026, 3, 2, 12, tzinfo=UTC)
     assert found.counts[1::12] == [3] * 24
     assert sum(found.counts) == 3 * 24 + 1
-    assert found.hot_spots(1) == [(datetime(2026, 3, 2, 12, 5, tzinfo=UTC), 3)]
+    (spot,) = found.hot_spots(NOON, 1)
+    assert (spot.at, spot.count, spot.jobs) == (datetime(2026, 3, 2, 13, 5, tzinfo=UTC), 3, 3)
 
 
 def test_a_job_that_fires_every_second_is_counted_without_walking() -> None:
@@ -35,7 +36,18 @@ def test_jobs_that_are_off_fire_nothing() -> None:
     job = make_admin_job("off", cron_expression="0 * * * *")
     Job.objects.filter(pk=job.pk).update(state="paused")
     assert sum(forecast.predict(NOON).counts) == 0
-    assert forecast.predict(NOON).hot_spots() == []
+    assert forecast.predict(NOON).hot_spots(NOON) == []
+
+
+def test_the_jobs_of_a_slot_are_those_that_fire_in_it() -> None:
+    make_admin_job("hourly", cron_expression="7 * * * *")
+    make_admin_job("often", cron_expression="*/2 * * * *")
+    make_admin_job("elsewhere", cron_expression="17 * * * *")
+    make_admin_job("zoned", cron_expression="7 15 * * *", timezone="Europe/Athens")
+    (spot,) = forecast.predict(NOON).hot_spots(NOON, 1)
+    assert (spot.at, spot.jobs) == (datetime(2026, 3, 2, 13, 5, tzinfo=UTC), 3)
+    found = Job.objects.filter(forecast.firing(spot.at, spot.at + forecast.SLOT))
+    assert sorted(job.name for job in found) == ["hourly", "often", "zoned"]
 
 
 def test_an_unreadable_schedule_spoils_nothing() -> None:

@@ -6,11 +6,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from executions import operations
+from executions.engine import clock
 from executions.models import Execution
+from jobs import manifest
+from jobs.audit import actor_of
 from jobs.models import AuditEntry, Dependency, Job, JobVersion
 from tests.db.admin.world import browse, make_admin_job, make_letter, make_run, staff
+from web.admin import shown
 
 pytestmark = pytest.mark.django_db
 
@@ -324,3 +331,72 @@ def test_a_deleted_job_can_be_looked_at_and_nothing_else() -> None:
     assert client.get(change(job)).status_code == 200
     assert client.post(change(job), FORM | {"name": "again"}).status_code == 403
     assert "nightly" not in [row.name for row in client.get("/admin/jobs/job/").context["cl"].result_list]
+
+
+# The file a job came from --------------------------------------------------------------------------
+
+
+def make_filed_job(name: str = "filed", **fields: Any) -> Job:
+    """A job as `apply_jobs` leaves it."""
+    job = make_admin_job(name, origin="file", headers={"Authorization": "Bearer hush"}, **fields)
+    manifest.remember(job, source="deploy/jobs.yaml", now=clock.now())
+    return job
+
+
+def test_a_job_that_was_changed_elsewhere_tells_how_it_differs_from_its_file() -> None:
+    job = make_filed_job()
+    path, client = reverse("admin:jobs_job_change", args=(job.pk,)), browse(staff())
+    assert "differs from its file" not in client.get(path).content.decode()
+    operations.update(
+        job, {"priority": 8, "headers": {"Authorization": "Bearer other"}}, by=actor_of(staff()), tags=["new"]
+    )
+    answer = client.get(path)
+    rows = {row["field"]: (row["file"], row["now"]) for row in answer.context["drift"]["rows"]}
+    assert rows["priority"] == (shown.NOTHING, "8")
+    assert rows["tags"] == (shown.NOTHING, "new")
+    assert "***" in rows["headers"][0]
+    page = answer.content.decode()
+    assert "deploy/jobs.yaml" in page
+    assert "apply_jobs" in page
+    assert "hush" not in page
+    assert "hmac" not in page
+    operations.update(
+        job, {"priority": 5, "headers": {"Authorization": "Bearer hush"}}, by=actor_of(staff()), tags=[]
+    )
+    assert client.get(path).context["drift"] is None
+
+
+def test_the_list_marks_and_finds_the_jobs_that_differ_from_their_file() -> None:
+    same, other = make_filed_job("same"), make_filed_job("other")
+    make_admin_job("by hand")
+    Dependency.objects.create(job=other, depends_on=same)
+    client, path = browse(staff()), reverse("admin:jobs_job_changelist")
+    marked = [job.name for job in client.get(path).context["cl"].result_list if job.is_drifted]
+    assert marked == ["other"]
+    for value, names in (("made", ["other", "same"]), ("drifted", ["other"])):
+        found = client.get(path, {"file": value}).context["cl"].result_list
+        assert [job.name for job in found] == names
+
+
+def test_whether_jobs_differ_from_their_file_is_asked_for_all_at_once() -> None:
+    client, path = browse(staff()), reverse("admin:jobs_job_changelist")
+    make_filed_job("first")
+    client.get(path)
+    with CaptureQueriesContext(connection) as few:
+        client.get(path)
+    for number in range(4):
+        Dependency.objects.create(
+            job=make_filed_job(f"more {number}"), depends_on=Job.objects.get(name="first")
+        )
+    with CaptureQueriesContext(connection) as many:
+        client.get(path)
+    assert len(many) == len(few)
+
+
+def test_sections_that_hold_only_defaults_are_folded() -> None:
+    plain, busy = make_admin_job("plain"), make_admin_job("busy", priority=9)
+    client = browse(staff())
+    for job, folded in ((plain, True), (busy, False)):
+        form = client.get(reverse("admin:jobs_job_change", args=(job.pk,))).context["adminform"]
+        section = next(one for one in form if one.name == "Limits and order")
+        assert ("collapse" in section.classes) is folded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from html.parser import HTMLParser
 
@@ -54,7 +55,7 @@ def parse(client: Client, path: str) -> Dom:
 @pytest.mark.parametrize("group", ["admins", "operators", "viewers"])
 def test_every_page_is_shown_to_everybody_who_may_look(group: str) -> None:
     world, client = make_world(), browse(staff(group))
-    writing = ("/add/", "/verb/")
+    writing = ("/add/", "/verb/", "/delete/")
     for path in pages_of(world):
         if group != "admins" and any(part in path for part in writing):
             continue
@@ -142,7 +143,78 @@ def test_a_list_counts_no_further_than_its_cap(monkeypatch: pytest.MonkeyPatch) 
     for ago in range(1, 6):
         make_run(job, ago=timedelta(hours=ago))
     answer = browse(staff()).get(reverse("admin:executions_execution_changelist"))
-    assert "3+ executions" in " ".join(answer.content.decode().split())
+    assert (answer.context["cl"].paginator.count, answer.context["cl"].count_shown) == (3, "5")
+    answer = browse(staff()).get(reverse("admin:executions_execution_changelist"), {"job": job.pk})
+    assert answer.context["cl"].count_shown == "3+"
+
+
+@pytest.mark.parametrize("cap", [1, 10_000])
+def test_every_number_of_the_dashboard_is_that_of_the_list_behind_it(
+    monkeypatch: pytest.MonkeyPatch, cap: int
+) -> None:
+    monkeypatch.setattr("web.admin.lists.CAP", cap)
+    monkeypatch.setattr("executions.admin.dashboard.CAP", cap)
+    make_world("first")
+    make_world("second")
+    client = browse(staff())
+    live = client.get(reverse("admin:index")).context["live"]
+    tiles = {tile["title"]: tile["value"] for tile in live["tiles"]}
+    assert tiles["Running"] == tiles["Late"] == tiles["Failed, 24 h"] == tiles["Succeeded, 24 h"] == "2"
+    for tile in live["tiles"]:
+        answer = client.get(tile["url"])
+        assert answer.context["cl"].count_shown == tile["value"], tile["title"]
+
+
+def test_every_bar_of_the_chart_is_as_high_as_the_list_behind_it() -> None:
+    job, client = make_admin_job(), browse(staff())
+    for hours in (1, 1, 2, 5):
+        make_run(job, ago=timedelta(hours=hours, seconds=hours + Job.objects.count()), trigger="manual")
+    make_letter(job, ago=timedelta(hours=5))
+    chart = client.get(reverse("admin:index")).context["chart"]
+    bars = [
+        (series["status"], hour, count)
+        for series in chart["series"]
+        for hour, count in zip(chart["hours"], series["counts"], strict=True)
+        if count
+    ]
+    assert sum(count for _, _, count in bars) == 5
+    for status, hour, count in bars:
+        answer = client.get(chart["url"], {"status": status, "hour": hour})
+        assert answer.context["cl"].result_count == count
+    assert not client.get(chart["url"], {"hour": "nonsense"}).context["cl"].result_count
+
+
+def test_the_jobs_behind_a_hot_spot_are_as_many_as_it_says() -> None:
+    for number in range(3):
+        make_admin_job(f"job {number}", cron_expression="0 * * * *")
+    client = browse(staff())
+    spot = client.get(reverse("admin:index")).context["heat"]["hot"][0]
+    assert (spot["count"], spot["jobs"]) == ("3 fire times", "3 jobs")
+    assert client.get(spot["url"]).context["cl"].result_count == 3
+    assert not client.get(reverse("admin:jobs_job_changelist"), {"fires": "x"}).context["cl"].result_count
+
+
+def test_no_time_on_any_page_lacks_its_zone() -> None:
+    world, client = make_world(), browse(staff())
+    for path in pages_of(world):
+        text = " ".join(parse(client, path).text)
+        assert "a.m." not in text, path
+        assert "p.m." not in text, path
+        for found in re.finditer(
+            r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?(?P<after>.{0,12})", " ".join(text.split())
+        ):
+            assert re.match(r" (UTC|[A-Z]\w+/|[+-]\d{4})", found["after"]), (path, found[0])
+
+
+def test_the_page_of_a_thing_leads_to_its_audit() -> None:
+    user, client = staff("operators"), browse(staff())
+    client.post(reverse("admin:accounts_user_change", args=(user.pk,)), {"email": user.email, "name": "Olaf"})
+    page = client.get(reverse("admin:accounts_user_change", args=(user.pk,))).content.decode()
+    address = f"{reverse('admin:jobs_auditentry_changelist')}?subject=user%3A{user.pk}"
+    assert address in page
+    found = client.get(address)
+    assert found.context["cl"].result_count == 1
+    assert "admins@example.com" in found.content.decode()
 
 
 def test_the_banner_on_every_page_tells_what_is_paused() -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.test import Client
-from django.urls import reverse
+from django.urls import resolve, reverse
 
 from accounts.models import ApiToken, User
 from alerts.models import Alert, Delivery
@@ -22,6 +22,7 @@ from executions.models import (
     ExecutionLog,
     Instance,
 )
+from jobs import manifest
 from jobs.audit import actor_of
 from jobs.models import Calendar, Dependency, Job, Queue, Tag
 from reports.models import ReportFile, Transaction
@@ -150,6 +151,7 @@ def make_world(text: str = "nightly") -> World:
         cron_expression=None,
     )
     Job.objects.create(name=f"{name[:200]} unread", cron_expression=text[:200], origin="sql")
+    manifest.remember(other, source=text[:255], now=clock.now())
     Dependency.objects.create(job=other, depends_on=job)
     operations.pause(other, by=actor_of(user), reason=text[:500])
     run = make_run(job, response_body=text, result={"text": text}, triggered_by=text[:255])
@@ -234,7 +236,23 @@ def pages_of(world: World) -> list[str]:
         reverse("admin:alerts_alert_verb", args=(world.alert.pk, "test")),
         reverse("admin:reports_reportfile_change", args=(ReportFile.objects.all()[0].pk,)),
         reverse("admin:accounts_user_change", args=(world.user.pk,)),
+        reverse("admin:accounts_user_add"),
+        reverse("admin:accounts_apitoken_add"),
+        reverse("admin:jobs_tag_delete", args=(world.tag.pk,)),
+        reverse("admin:alerts_alert_delete", args=(world.alert.pk,)),
+        reverse("admin:auth_group_changelist"),
+        reverse("admin:jobs_auditentry_changelist") + "?subject=queue:mails&by=x",
     ]
+
+
+def kinds_of(world: World) -> list[str]:
+    """One address of every kind of page: of a view, and of each verb."""
+    found: dict[tuple[str, Any], str] = {}
+    for path in pages_of(world):
+        match = resolve(path.partition("?")[0])
+        found.setdefault((match.view_name, match.kwargs.get("verb")), path)
+    drifted = Job.objects.filter(applied__isnull=False).order_by("-id")[0]
+    return [*found.values(), reverse("admin:jobs_job_change", args=(drifted.pk,))]
 
 
 def later(**span: float) -> datetime:

@@ -20,7 +20,13 @@
   function datasets() {
     return data.series.map((one) => ({
       label: SIGNS[one.name] + " " + one.name, data: one.counts, backgroundColor: colour(FILLS[one.name]), stack: "all",
+      maxBarThickness: 48,
     }));
+  }
+
+  // The list of executions behind a bar.
+  function behind(one, place) {
+    return data.url + "?status=" + one.status + "&hour=" + data.hours[place];
   }
 
   function draw() {
@@ -33,6 +39,8 @@
       data: { labels: data.labels, datasets: datasets() },
       options: {
         animation: false, responsive: true, maintainAspectRatio: false,
+        onClick: (event, bars) => { if (bars.length) location.assign(behind(data.series[bars[0].datasetIndex], bars[0].index)); },
+        onHover: (event, bars) => { event.native.target.classList.toggle("points", bars.length > 0); },
         plugins: { legend: { position: "bottom", labels: { color: quiet, boxWidth: 12 } } },
         scales: { x: { ...axis, grid: { display: false } }, y: { ...axis, beginAtZero: true } },
       },
@@ -57,7 +65,15 @@
     data.labels.forEach((label, place) => {
       const row = body.insertRow();
       cell(row, "th", label).scope = "row";
-      data.series.forEach((one) => cell(row, "td", one.counts[place]));
+      data.series.forEach((one) => {
+        const count = one.counts[place];
+        const made = cell(row, "td", count ? "" : "0");
+        if (!count) return;
+        const link = document.createElement("a");
+        link.href = behind(one, place);
+        link.textContent = count;
+        made.append(link);
+      });
     });
     document.getElementById("hour-table").replaceChildren(made);
   }

@@ -6,6 +6,7 @@
   const EVERY = 1500;
   const log = document.getElementById("log");
   const live = document.getElementById("live");
+  const head = document.getElementById("head-state");
   const state = document.getElementById("tail-state");
   let last = root.dataset.last;
   let timer = 0;
@@ -17,6 +18,7 @@
       if (!answer.ok) throw new Error(String(answer.status));
       const found = await answer.json();
       live.innerHTML = found.live;
+      if (head) head.innerHTML = found.badge;
       if (found.last !== Number(last)) {
         const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 20;
         log.insertAdjacentHTML("beforeend", found.lines);

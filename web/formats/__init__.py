@@ -1,0 +1,1 @@
+"""How values look where a page does not say it itself."""
