@@ -72,7 +72,7 @@ docs: dev ## Build the documentation as a site in site/; a dead link is an error
 	@$(BIN)/zensical build --clean --strict
 
 lock: dev ## Pin every requirement and its hashes anew
-	@for name in requirements requirements-celery requirements-dev; do \
+	@for name in requirements requirements-celery requirements-otel requirements-dev; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
 	    --no-header $$name.in -o $$name.txt || exit 1; \
 	done
@@ -93,8 +93,8 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements.txt requirements-celery.txt requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/.installed-dev: requirements.txt requirements-celery.txt requirements-otel.txt requirements-dev.txt | $(VENV)/bin/python
 	@echo "Installing what tests and checks need …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  -r requirements.txt -r requirements-celery.txt -r requirements-dev.txt
+	  -r requirements.txt -r requirements-celery.txt -r requirements-otel.txt -r requirements-dev.txt
 	@touch $@ $(VENV)/.installed

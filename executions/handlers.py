@@ -79,7 +79,7 @@ def call(run: Run) -> Result:
     shown = f"{request.method} {rules.mask_url(request.url)}"
     facts = {"request": {"method": request.method, "url": rules.mask_url(request.url)}}
     try:
-        answer = egress.caller().call(request, should_stop=run.should_stop)
+        answer = egress.call(request, should_stop=run.should_stop)
     except CallStopped as error:
         raise Stopped(str(error), totals=FAILED) from None
     except HostBusy as error:

@@ -26,6 +26,7 @@ from executions.engine.runner import Active, Finished, Runner
 from executions.engine.watchdog import Watchdog
 from executions.faults import fault
 from executions.rows import fetch
+from web import tracing
 
 log = logging.getLogger("scheduler.loop")
 
@@ -290,7 +291,11 @@ class Engine:
     # Plan and claim -------------------------------------------------------------------------------
 
     def _plan_due(self, now: datetime, read_at: float) -> None:
-        done = planner.plan_due(now)
+        with tracing.span("plan") as span:
+            done = planner.plan_due(now)
+            span.note({"scheduler.jobs": done.jobs, "scheduler.executions": done.rows})
+            if not done.jobs:
+                span.drop()
         self._plan.done()
         if done.rows:
             self._found_work = True
@@ -307,7 +312,11 @@ class Engine:
     def _claim_due(self) -> None:
         read_at, now = clock.monotonic(), clock.now()
         wanted = self.runner.appetite
-        found = self.claimer.claim(now, slots=wanted, confirmed=read_at, only=self._only)
+        with tracing.span("claim") as span:
+            found = self.claimer.claim(now, slots=wanted, confirmed=read_at, only=self._only)
+            span.note({"scheduler.slots": wanted, "scheduler.executions": len(found.assignments)})
+            if not found.assignments:
+                span.drop()
         self._claim.done()
         for assignment in found.assignments:
             self.runner.submit(assignment)
