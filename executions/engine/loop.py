@@ -291,12 +291,12 @@ class Engine:
     # Plan and claim -------------------------------------------------------------------------------
 
     def _plan_due(self, now: datetime, read_at: float) -> None:
+        self._plan.done()  # before the look, so that a ring during it asks for another one
         with tracing.span("plan") as span:
             done = planner.plan_due(now)
             span.note({"scheduler.jobs": done.jobs, "scheduler.executions": done.rows})
             if not done.jobs:
                 span.drop()
-        self._plan.done()
         if done.rows:
             self._found_work = True
             self._claim.at_once()
@@ -312,12 +312,12 @@ class Engine:
     def _claim_due(self) -> None:
         read_at, now = clock.monotonic(), clock.now()
         wanted = self.runner.appetite
+        self._claim.done()  # before the look, as above
         with tracing.span("claim") as span:
             found = self.claimer.claim(now, slots=wanted, confirmed=read_at, only=self._only)
             span.note({"scheduler.slots": wanted, "scheduler.executions": len(found.assignments)})
             if not found.assignments:
                 span.drop()
-        self._claim.done()
         for assignment in found.assignments:
             self.runner.submit(assignment)
             fault("submit_between")

@@ -285,10 +285,14 @@ def start(*command: str, **values: str) -> subprocess.CompletedProcess[str]:
         ("CELERY_BROKER_URL", "http://broker"),
         ("EMAIL_URL", "pigeon://roof"),
         ("ADMIN_PATH", "a b"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
     ],
 )
 def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(name: str, value: str) -> None:
     extra = {"DB_HOST": "db", "DB_NAME": "n"} if name.startswith("DB_") else {}
+    if name == "OTEL_EXPORTER_OTLP_PROTOCOL":
+        extra = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
     done = start("manage.py", "check", **{name: value}, **extra)
 
     assert done.returncode == EXIT_BAD_SETTING
