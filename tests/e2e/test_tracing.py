@@ -10,7 +10,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from django.conf import settings
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests import postgres
 from tests.e2e.http_targets import HttpTarget
 from tests.fault.database import Database, Files
-from tests.fault.processes import environment
+from tests.fault.processes import environment, serving
 
 pytestmark = pytest.mark.skipif(
     settings.DATABASES["default"]["ENGINE"].endswith("postgresql"),
@@ -39,14 +37,12 @@ class World:
 
     def __init__(self, database: Database, folder: Path, receiver: HttpTarget, target: HttpTarget) -> None:
         self.database, self.receiver, self.target = database, receiver, target
-        self.port = postgres.free_port()
+        self.address = ""
         self.environment = environment(
             self.database.url,
             AUTH_MODE="optional",
             HTTP_ALLOWED_CIDRS="127.0.0.0/8",
-            PORT=str(self.port),
             TARGET_LOG=str(folder / "calls"),
-            WEB_CONCURRENCY="1",
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url("").rstrip("/"),
             OTEL_EXPORTER_OTLP_HEADERS=f"api-key={KEY}",
             OTEL_BSP_SCHEDULE_DELAY="100",
@@ -56,32 +52,12 @@ class World:
     def ask(self, path: str, body: Any = None, **headers: str) -> Any:
         """One request to the web process."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}",
+            self.address + path,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", **headers},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
-
-    @contextmanager
-    def web(self) -> Iterator[None]:
-        """A web process, ended as a service manager ends it."""
-        gunicorn = subprocess.Popen(
-            [str(Path(sys.executable).parent / "gunicorn")],
-            cwd=ROOT,
-            env=self.environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert gunicorn.stderr is not None
-            assert any("Booting worker" in line for line in gunicorn.stderr)
-            yield
-            gunicorn.terminate()
-            gunicorn.communicate(timeout=60)
-        finally:
-            gunicorn.kill()
-            gunicorn.wait(30)
 
     def run_due(self, **more: str) -> subprocess.CompletedProcess[str]:
         """What is due, by the real command."""
@@ -146,7 +122,7 @@ def world(files: Files, tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_trigger_its_run_and_the_call_are_traced_from_end_to_end(world: World) -> None:
-    with world.web():
+    with serving(world.environment) as world.address:
         job = world.ask(
             "/api/v1/jobs",
             {

@@ -7,17 +7,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import requests
 
-from tests import postgres
 from tests.fault.database import Cluster
-from tests.fault.processes import ROOT, environment, wait_for
+from tests.fault.processes import ROOT, environment, serving, wait_for
 from tests.fault.world import RECOVERY, World
 from tests.pgbouncer import Bouncer
 
@@ -51,26 +48,6 @@ def manage(world: World, *words: str, **more: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@contextmanager
-def web(world: World, **more: str) -> Iterator[str]:
-    """A web process behind PgBouncer; answers its address."""
-    port = postgres.free_port()
-    gunicorn = subprocess.Popen(
-        [str(Path(sys.executable).parent / "gunicorn")],
-        cwd=ROOT,
-        env=environment(world.url, **BEHIND, PORT=str(port), WEB_CONCURRENCY="1", **more),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert gunicorn.stderr is not None
-        assert any("Booting worker" in line for line in gunicorn.stderr)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        gunicorn.kill()
-        gunicorn.communicate(timeout=30)
 
 
 def count_sessions(world: World) -> int:
@@ -115,7 +92,7 @@ def test_api_admin_batch_and_report_work_behind_pgbouncer(bounced: tuple[World, 
     manage(world, "prepare_database", ADMIN_EMAIL=EMAIL, ADMIN_PASSWORD=PASSWORD)
     manage(world, "seed")
     scheduler = world.start(EXPORT_DIRECTORY=exports, **BEHIND)
-    with web(world, AUTH_MODE="optional", EXPORT_DIRECTORY=exports) as base:
+    with serving(environment(world.url, AUTH_MODE="optional", EXPORT_DIRECTORY=exports, **BEHIND)) as base:
         api = Caller(f"{base}/api/v1")
         batch = api.find_job("process-transactions")
         report = api.find_job("generate-daily-reports")
