@@ -12,7 +12,7 @@ FAULTS ?= -n 2 --dist load
 DEVELOP := SETTINGS_PROFILE=$${SETTINGS_PROFILE:-development}
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install dev lint migrate seed bench fault screenshots docs lock \
+.PHONY: help run test install dev lint migrate seed bench fault schema screenshots docs lock \
         docker-up docker-down refresh-migrate-seed
 
 help: ## List what can be made
@@ -61,9 +61,10 @@ bench: dev ## Measure (bench/README.md tells how to read it)
 fault: dev ## Kill, stop and cut things, and check that the promise holds (FAULT_SEED, FAULT_NEMESIS_SECONDS)
 	@$(BIN)/python -m tests.postgres env TEST_DATABASE=postgresql $(PYTEST) $(FAULTS) $(PYTEST_ARGS) tests/fault
 
-schema: dev ## Write docs/openapi.json anew from the code
+schema: dev ## Write docs/openapi.json and the pages of reference anew from the code
 	@APP_ENV=development $(BIN)/python manage.py spectacular --validate --fail-on-warn \
 	  --format openapi-json --file docs/openapi.json
+	@$(BIN)/python -m docs.reference
 
 screenshots: dev ## Take the pictures of the documentation again
 	@$(BIN)/python -m docs.screenshots

@@ -7,14 +7,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from jobs import manifest
-from web.api.views import ApiView
+from web.api.documentation import DocumentationView
 
 
 @extend_schema(exclude=True)
-class ManifestSchemaView(ApiView):
+class ManifestSchemaView(DocumentationView):
     """The JSON Schema that `apply_jobs` checks by; open as the other descriptions are."""
-
-    open_to_all = True
 
     def get(self, request: Request) -> HttpResponseBase:
         text = manifest.SCHEMA_FILE.read_text(encoding="utf-8")

@@ -31,6 +31,7 @@ from web.request_metrics import write_metrics
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+SOCKETS = sorted((DEPLOY / "systemd").glob("*.socket"))
 SHUTDOWN_SECONDS = int(rows()["SHUTDOWN_TIMEOUT_SECONDS"][0])
 GRACE = 10  # seconds that leaving takes besides
 
@@ -135,9 +136,11 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     for path in UNITS:
         text = re.sub(r"/srv/batch-scheduler/\.venv/bin/\w+", sys.executable, path.read_text())
         (tmp_path / path.name).write_text(text)
+    for path in SOCKETS:
+        shutil.copy(path, tmp_path)
 
     done = subprocess.run(
-        ["systemd-analyze", "verify", *(str(tmp_path / path.name) for path in UNITS)],
+        ["systemd-analyze", "verify", *(str(tmp_path / path.name) for path in [*SOCKETS, *UNITS])],
         capture_output=True,
         text=True,
         timeout=60,

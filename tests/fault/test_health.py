@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import psycopg
+import pytest
 import requests
 
 from tests.fault.processes import ROOT, environment, serving, wait_for
@@ -26,6 +27,7 @@ def check(world: World) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.timeout(300)
 def test_a_loop_that_stands_still_and_one_that_cannot_claim_are_seen_though_their_processes_live(
     shared_world: World,
 ) -> None:

@@ -86,6 +86,7 @@ def test_kills_behind_pgbouncer_lose_nothing_and_few_sessions_carry_all(
     assert "prepared statement" not in second.said
 
 
+@pytest.mark.timeout(300)
 def test_api_admin_batch_and_report_work_behind_pgbouncer(bounced: tuple[World, Bouncer]) -> None:
     world, _ = bounced
     exports = str(world.folder / "exports")

@@ -23,8 +23,6 @@ SHOW = """
 import json, django
 django.setup()
 from django.conf import settings as s
-from django.core.management import call_command
-call_command("check", verbosity=0)
 database = {key: str(value) for key, value in s.DATABASES["default"].items()}
 names = "APP_ENV PORT REDIS_URL LOG_LEVEL MAX_RETRY_ATTEMPTS RETRY_DELAY_MS WORKER_CONCURRENCY".split()
 shown = {name: getattr(s, name) for name in names} | {"JWT": s.JWT_EXPIRATION.total_seconds()}
