@@ -69,3 +69,22 @@ def lock_a_due_execution(world: World) -> psycopg.Connection[object]:
     session: psycopg.Connection[object] = psycopg.connect(world.database.url)
     session.execute("SELECT id FROM job_executions FOR UPDATE")
     return session
+
+
+def test_each_web_process_tells_the_figures_of_all(shared_world: World) -> None:
+    folder = shared_world.folder / "figures"
+    folder.mkdir()
+    given = environment(shared_world.url, WEB_CONCURRENCY="2", PROMETHEUS_MULTIPROC_DIR=str(folder))
+    with serving(given) as base:
+        asked = 0
+
+        def both_answered() -> bool:
+            nonlocal asked
+            asked += 1
+            assert requests.get(f"{base}/api/v1/health/live", timeout=10).status_code == 200
+            return len(list(folder.glob("counter_*.db"))) == 2
+
+        wait_for(both_answered, 60, "an answer of each of two processes")
+        line = f'http_requests_total{{code="200",method="GET",route="/health/live"}} {asked}.0'
+        for _ in range(8):
+            assert line in requests.get(f"{base}/metrics", timeout=10).text.splitlines()
