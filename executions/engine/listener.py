@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -84,12 +85,16 @@ class Listener:
                 own.execute(f"LISTEN {self._own_channel}")
                 own.execute(f"LISTEN {wake.CHANNEL}")
             self._probe(own)
-            quiet = 0
-            while not self._stopped.is_set():
-                quiet = 0 if self._hear(own) else quiet + 1
-                if quiet >= PROBE_AFTER:
-                    self._probe(own)
-                    quiet = 0
+            with suppress(Deaf):  # it has heard before, so it is half-open: another one is opened at once
+                self._go_on_listening(own)
+
+    def _go_on_listening(self, own: PatientConnection) -> None:
+        quiet = 0
+        while not self._stopped.is_set():
+            quiet = 0 if self._hear(own) else quiet + 1
+            if quiet >= PROBE_AFTER:
+                self._probe(own)
+                quiet = 0
 
     def _hear(self, own: PatientConnection) -> set[str]:
         """Wait a STEP for rings and pass them on; answers the channels that they came by."""

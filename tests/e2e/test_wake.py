@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,13 @@ from executions.engine.listener import Listener
 from tests.fault.database import Database, prepare
 from tests.fault.processes import Scheduler, wait_for
 from tests.pgbouncer import Bouncer
+from web.patience import PatientConnection
 
 LISTENERS = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN scheduler_wake'"
 KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN scheduler_wake' AND datname = current_database()"
 
 
+@pytest.mark.timeout(300)
 def test_a_ring_wakes_a_scheduler_that_would_sleep_for_a_minute_also_after_its_listener_was_killed(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -101,3 +103,44 @@ def test_a_pooler_that_swallows_notifications_is_found_out_and_told(
     finally:
         deaf.stop()
         bouncer.close()
+
+
+class HalfOpen(Listener):
+    """A listener whose first connection goes silent when `silent` is set."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        super().__init__(ring)
+        self.silent = threading.Event()
+        self.trials = threading.Semaphore(0)
+        self._first: PatientConnection | None = None
+
+    def _hear(self, own: PatientConnection) -> set[str]:
+        self._first = self._first or own
+        heard = super()._hear(own)
+        return set() if self.silent.is_set() and own is self._first else heard
+
+    def _probe(self, own: PatientConnection) -> None:
+        super()._probe(own)
+        self.trials.release()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("on_postgresql")
+def test_a_connection_that_went_silent_is_opened_anew_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(listener, "PROBE_AFTER", 1)
+    monkeypatch.setattr(listener, "PROBE_LIMIT", 2.0)
+    monkeypatch.setattr(listener, "RECONNECT_AFTER", 0.05)
+    heard = threading.Semaphore(0)
+    found = HalfOpen(heard.release)
+    with caplog.at_level(logging.WARNING, "scheduler.listener"):
+        found.start()
+        assert found.trials.acquire(timeout=30), "a trial that was heard"
+        found.silent.set()
+        assert heard.acquire(timeout=30), "it was given up, and what was rung meanwhile is looked for"
+        while found.trials.acquire(blocking=False):
+            pass
+        assert found.trials.acquire(timeout=30), "the next connection hears"
+        found.stop()
+    assert caplog.text == ""

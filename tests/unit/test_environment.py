@@ -245,6 +245,12 @@ def test_a_profile_does_not_hide_the_other_name_of_app_env(tmp_path: Path) -> No
     assert found.choice("APP_ENV", "test", ("production", "development"), "NODE_ENV") == "production"
 
 
+def test_the_variables_of_a_library_are_those_of_file_and_environment(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OTEL_SERVICE_NAME='from file'\nOTEL_EMPTY=\nOTEL_B=file\n")
+    found = environment.read({"OTEL_B": "environment", "OTHER": "x"}, root=tmp_path)
+    assert found.starting_with("OTEL_") == {"OTEL_SERVICE_NAME": "from file", "OTEL_B": "environment"}
+
+
 def test_an_unknown_profile_is_refused(tmp_path: Path) -> None:
     assert "SETTINGS_PROFILE" in environment.read({"SETTINGS_PROFILE": "x"}, root=tmp_path).problems
 
