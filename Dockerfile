@@ -4,8 +4,8 @@ FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 RUN python -m venv /venv
-COPY requirements.txt requirements-celery.txt ./
-RUN /venv/bin/pip install --require-hashes -r requirements.txt -r requirements-celery.txt
+COPY requirements.txt requirements-celery.txt requirements-otel.txt ./
+RUN /venv/bin/pip install --require-hashes -r requirements.txt -r requirements-celery.txt -r requirements-otel.txt
 
 FROM python:3.11-slim
 # The newest tini of the base image's release: an init that reaps children and passes signals on.

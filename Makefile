@@ -12,7 +12,7 @@ FAULTS ?= -n 3 --dist worksteal
 DEVELOP := SETTINGS_PROFILE=$${SETTINGS_PROFILE:-development}
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install dev lint migrate seed bench fault screenshots docs lock \
+.PHONY: help run test install dev lint migrate seed bench fault schema screenshots docs lock \
         docker-up docker-down refresh-migrate-seed
 
 help: ## List what can be made
@@ -61,9 +61,10 @@ bench: dev ## Measure (bench/README.md tells how to read it)
 fault: dev ## Kill, stop and cut things, and check that the promise holds (FAULT_SEED, FAULT_NEMESIS_SECONDS)
 	@$(BIN)/python -m tests.postgres env TEST_DATABASE=postgresql $(PYTEST) $(FAULTS) $(PYTEST_ARGS) tests/fault
 
-schema: dev ## Write docs/openapi.json anew from the code
+schema: dev ## Write docs/openapi.json and the pages of reference anew from the code
 	@APP_ENV=development $(BIN)/python manage.py spectacular --validate --fail-on-warn \
 	  --format openapi-json --file docs/openapi.json
+	@$(BIN)/python -m docs.reference
 
 screenshots: dev ## Take the pictures of the documentation again
 	@$(BIN)/python -m docs.screenshots
@@ -72,7 +73,7 @@ docs: dev ## Build the documentation as a site in site/; a dead link is an error
 	@$(BIN)/zensical build --clean --strict
 
 lock: dev ## Pin every requirement and its hashes anew
-	@for name in requirements requirements-celery requirements-dev; do \
+	@for name in requirements requirements-celery requirements-otel requirements-dev; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
 	    --no-header $$name.in -o $$name.txt || exit 1; \
 	done
@@ -93,8 +94,8 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements.txt requirements-celery.txt requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/.installed-dev: requirements.txt requirements-celery.txt requirements-otel.txt requirements-dev.txt | $(VENV)/bin/python
 	@echo "Installing what tests and checks need …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  -r requirements.txt -r requirements-celery.txt -r requirements-dev.txt
+	  -r requirements.txt -r requirements-celery.txt -r requirements-otel.txt -r requirements-dev.txt
 	@touch $@ $(VENV)/.installed

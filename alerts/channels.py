@@ -91,7 +91,7 @@ def _post(endpoint: str, body: bytes, headers: Mapping[str, str]) -> None:
         timeout_ms=TIMEOUT_MS,
     )
     try:
-        answer = egress.caller().call(request)
+        answer = egress.call(request)
     except HostBusy as error:
         raise NotDelivered(str(error), unsent=True, delay=error.retry_delay) from None
     except CallError as error:

@@ -39,7 +39,7 @@ def ping(now: datetime) -> bool:
     # Its path is a secret with most services, so only the host is told.
     place = mask_url(settings.HEARTBEAT_URL).partition("://")[2].partition("/")[0]
     try:
-        answer = egress.caller().call(request)
+        answer = egress.call(request)
     except CallError as error:
         log.warning("the heartbeat to %s failed: %s", place, error)
         return False

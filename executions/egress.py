@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 from django.conf import settings
 
-from executions.http.caller import Caller
+from executions.http.caller import Answer, Caller, Request
 from executions.http.guard import EgressGuard
+from jobs.http_rules import RuleError, read_url
+from web import tracing
 
 _one_makes = threading.Lock()
+
+
+def call(request: Request, *, should_stop: Callable[[], bool] | None = None) -> Answer:
+    """Send the request by the process's caller; where traces are made, as a span that the target learns of.
+
+    The span names method, host and status only: paths and queries of webhooks are secrets often enough.
+    Raises CallError or one of its kinds.
+    """
+    if not tracing.is_on():
+        return caller().call(request, should_stop=should_stop)
+    with tracing.span(request.method, "client", _describe(request)) as span:
+        answer = caller().call(_told(request), should_stop=should_stop)
+        span.note({"http.response.status_code": answer.status_code})
+        if not answer.is_success:
+            span.fail(answer.failure)
+        return answer
 
 
 def caller() -> Caller:
@@ -30,3 +50,19 @@ def user_agent() -> str:
 def _make(hosts: tuple[str, ...], cidrs: tuple[str, ...], max_per_host: int) -> Caller:
     # Kept by the settings it was made from, so that a test that changes them gets its own.
     return Caller(guard=EgressGuard.of(allowed_hosts=hosts, allowed_cidrs=cidrs), max_per_host=max_per_host)
+
+
+def _describe(request: Request) -> tracing.Facts:
+    facts: dict[str, tracing.Fact] = {"http.request.method": request.method}
+    try:
+        scheme, host, port = read_url(request.url).origin
+    except RuleError:
+        return facts  # it will be refused
+    return facts | {"url.scheme": scheme, "server.address": host, "server.port": port}
+
+
+def _told(request: Request) -> Request:
+    """The request with the headers of the open span; those that the job sets itself stay."""
+    given = {name.lower() for name in request.headers}
+    news = {name: value for name, value in tracing.carrier().items() if name.lower() not in given}
+    return replace(request, headers={**request.headers, **news})

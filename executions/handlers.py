@@ -81,7 +81,7 @@ def call(run: Run) -> Result:
     shown = f"{request.method} {url}"
     facts = {"request": {"method": request.method, "url": url}}
     try:
-        answer = egress.caller().call(request, should_stop=run.should_stop)
+        answer = egress.call(request, should_stop=run.should_stop)
     except CallStopped as error:
         raise Stopped(str(error), totals=FAILED) from None
     except HostBusy as error:

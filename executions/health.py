@@ -113,6 +113,19 @@ def count_due(now: datetime) -> int:
     return int(fetch(sql, [moment(now)])[0][0])
 
 
+def queue_age(now: datetime) -> timedelta:
+    """How long the oldest due execution has waited, for whatever reason: also one of a job that is paused."""
+    one = f"""
+        SELECT * FROM (
+            SELECT e.next_attempt_at AS at FROM job_executions AS e
+            WHERE e.status IN {facts.WAITING} AND e.priority = %s AND e.next_attempt_at <= %s
+            ORDER BY e.next_attempt_at LIMIT 1) AS p{{number}}"""
+    sql = " UNION ALL ".join(one.format(number=number) for number in PRIORITIES)
+    rows = fetch(sql, [value for number in PRIORITIES for value in (number, moment(now))])
+    times = [at for at in (read_moment(row[0]) for row in rows) if at is not None]
+    return now - min(times, default=now)
+
+
 def count_active(now: datetime) -> int:
     """How many executions run under a live lease."""
     sql = "SELECT count(*) FROM job_executions WHERE status = 'RUNNING' AND lease_expires_at > %s"

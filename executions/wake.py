@@ -12,8 +12,8 @@ from django.db import connection
 CHANNEL = "scheduler_wake"
 
 
-def ring() -> None:
+def ring(channel: str = CHANNEL) -> None:
     """Notify at the end of the present transaction; nothing happens where it rolls back."""
     if connection.vendor == "postgresql" and not settings.DB_PGBOUNCER:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+            cursor.execute("SELECT pg_notify(%s, '')", [channel])

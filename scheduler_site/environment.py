@@ -65,6 +65,10 @@ class Environment:
         """The first of these variables that is set and not empty, or None."""
         return next((name for name in names if self._raw(name)), None)
 
+    def starting_with(self, prefix: str) -> dict[str, str]:
+        """The variables of a library that reads the environment by itself, those of `.env` among them."""
+        return {name: self._raw(name) for name in self._values if name.startswith(prefix) and self._raw(name)}
+
     def text(self, name: str, default: str = "", *aliases: str) -> str:
         """The text of the variable or of the first alias that is set."""
         found = self.given(name, *aliases)

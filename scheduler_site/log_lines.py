@@ -12,7 +12,7 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS, merge_record_extra
 from pythonjsonlogger.json import JsonFormatter
 
-from web import logcontext
+from web import logcontext, tracing
 from web.redaction import masked, redact
 
 LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}
@@ -29,7 +29,8 @@ def extras(record: logging.LogRecord) -> dict[str, Any]:
     """The context of the line and what the caller gave as `extra`, by camelCase names."""
     # Django adds the whole request to what it logs; its id is in the context.
     given = merge_record_extra(record, {}, reserved={*RESERVED_ATTRS, "request"})
-    return {**logcontext.current(), **{_camel(key): value for key, value in given.items()}}
+    context = {**logcontext.current(), **tracing.ids()}
+    return {**context, **{_camel(key): value for key, value in given.items()}}
 
 
 class JsonLines(JsonFormatter):

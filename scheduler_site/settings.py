@@ -117,6 +117,21 @@ APPRISE_SCHEMES = env.items(
     ("discord", "slack", "tgram", "pover", "pbul", "opsgenie", "pagerduty", "twilio", "wxteams", "sendgrid"),
 )
 
+# Traces -------------------------------------------------------------------------------------------
+# Off unless a receiver is named; the other OTEL_ variables are OpenTelemetry's own.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", ("http", "https")) or env.url(
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ("http", "https")
+)
+OTEL_TRACES_EXPORTER = env.choice("OTEL_TRACES_EXPORTER", "otlp", ("otlp", "none"))
+TRACES = (
+    bool(OTEL_EXPORTER_OTLP_ENDPOINT)
+    and OTEL_TRACES_EXPORTER == "otlp"
+    and not env.flag("OTEL_SDK_DISABLED", False)
+)
+if TRACES:
+    env.choice("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", ("http/protobuf",))
+    os.environ.update(env.starting_with("OTEL_"))
+
 # The database -------------------------------------------------------------------------------------
 DATABASES: dict[str, dict[str, Any]] = {"default": database.configure(env, application="scheduler")}
 DB_PGBOUNCER = env.flag("DB_PGBOUNCER", False)
@@ -170,6 +185,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "web.request_metrics.RequestMetricsMiddleware",
     "web.middleware.RequestIdMiddleware",
+    *(["web.request_traces.RequestTracesMiddleware"] if TRACES else []),
     "web.middleware.ClientAddressMiddleware",
     "web.middleware.JsonErrorMiddleware",
     "web.middleware.BodySizeMiddleware",

@@ -47,6 +47,10 @@ class SchedulerFigures(Collector):
             "scheduler_lag_seconds", "How long the oldest has waited that nothing holds back", lag
         )
         yield GaugeMetricFamily("scheduler_queue_size", "Due executions that wait", health.count_due(now))
+        age = health.queue_age(now) / timedelta(seconds=1)
+        yield GaugeMetricFamily(
+            "scheduler_queue_age_seconds", "How long the oldest due execution waits, for any reason", age
+        )
         yield GaugeMetricFamily(
             "scheduler_active_workers", "Executions that run under a live lease", health.count_active(now)
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from executions.engine import clock
 from jobs.contract import HandlerError, Progress, Result, Run, Stopped
+from web import tracing
 
 STEP = 0.1  # seconds between looks at deadline and stop request
 _context = multiprocessing.get_context("spawn")
@@ -29,7 +30,10 @@ def call(handler: str, run: Run, payload: Any) -> Result | None:
     told apart by `run.stop`'s cause. A process that dies by itself raises `Died`.
     """
     ours, theirs = _context.Pipe()
-    process = _context.Process(target=_serve, args=(theirs, handler, _portable(run), payload), daemon=False)
+    told = tracing.carrier()
+    process = _context.Process(
+        target=_serve, args=(theirs, handler, _portable(run), payload, told), daemon=False
+    )
     process.start()
     theirs.close()
     try:
@@ -114,7 +118,9 @@ class _PipeLog:
         self._pipe.send(("log", ("error", message, metadata)))
 
 
-def _serve(pipe: Connection, handler: str, portable: dict[str, Any], payload: Any) -> None:
+def _serve(
+    pipe: Connection, handler: str, portable: dict[str, Any], payload: Any, told: tracing.Carrier
+) -> None:
     """The child: set up Django, call the handler, send what came of it."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -139,9 +145,11 @@ def _serve(pipe: Connection, handler: str, portable: dict[str, Any], payload: An
             report=report,
             save=save,
         )
-        answer: tuple[str, Any] = ("result", found.function(run) or Result())
+        with tracing.span(f"process {handler}", parent=told):
+            answer: tuple[str, Any] = ("result", found.function(run) or Result())
     except BaseException as error:
         answer = ("error", _sendable(error))
+    tracing.flush()  # the process is killed as soon as it has answered
     _send(pipe, answer)
 
 

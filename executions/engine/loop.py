@@ -26,6 +26,7 @@ from executions.engine.runner import Active, Finished, Runner
 from executions.engine.watchdog import Watchdog
 from executions.faults import fault
 from executions.rows import fetch, plan_afresh
+from web import tracing
 
 log = logging.getLogger("scheduler.loop")
 
@@ -299,10 +300,14 @@ class Engine:
     # Plan and claim -------------------------------------------------------------------------------
 
     def _plan_due(self, now: datetime, read_at: float) -> None:
-        done = planner.plan_due(now)
-        while done.more and clock.monotonic() < read_at + PLAN_SPAN:
-            done = planner.plan_due(now).after(done)
-        self._plan.done()
+        self._plan.done()  # before the look, so that a ring during it asks for another one
+        with tracing.span("plan") as span:
+            done = planner.plan_due(now)
+            while done.more and clock.monotonic() < read_at + PLAN_SPAN:
+                done = planner.plan_due(now).after(done)
+            span.note({"scheduler.jobs": done.jobs, "scheduler.executions": done.rows})
+            if not done.jobs:
+                span.drop()
         if done.rows:
             self._found_work = True
             self._claim.at_once()
@@ -318,8 +323,12 @@ class Engine:
     def _claim_due(self) -> None:
         read_at, now = clock.monotonic(), clock.now()
         wanted = self.runner.appetite
-        found = self.claimer.claim(now, slots=wanted, confirmed=read_at, only=self._only)
-        self._claim.done()
+        self._claim.done()  # before the look, as above
+        with tracing.span("claim") as span:
+            found = self.claimer.claim(now, slots=wanted, confirmed=read_at, only=self._only)
+            span.note({"scheduler.slots": wanted, "scheduler.executions": len(found.assignments)})
+            if not found.assignments:
+                span.drop()
         for assignment in found.assignments:
             self.runner.submit(assignment)
             fault("submit_between")

@@ -30,6 +30,16 @@ class Outcome:
     called: bool = True
     duration_ms: int = 0
 
+    @property
+    def problem(self) -> str:
+        """What was wrong, in short; empty where nothing was."""
+        if self.stopped_for:
+            return f"stopped: {self.stopped_for}"
+        if self.error is not None:
+            return _words(self.error)
+        failed = isinstance(self.result, Result) and self.result.failure
+        return f"{failed} items failed" if failed else ""
+
 
 def judge(
     assignment: Assignment,

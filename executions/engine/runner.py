@@ -23,7 +23,7 @@ from executions.faults import fault
 from executions.lifecycle import Advance, Claim, LogLine
 from jobs import definitions, registry
 from jobs.contract import JobInfo, PermanentError, Progress, Result, Run, Stopped
-from web import patience
+from web import patience, tracing
 
 log = logging.getLogger("scheduler.runner")
 
@@ -334,7 +334,7 @@ class Runner:
         # A statement of the handler may take as long as the attempt, but never for ever.
         with patience.limit(active.assignment.job.timeout_ms / 1000 + TIMEOUT_GRACE):
             fault("call_before")
-            outcome = call(active)
+            outcome = call_traced(active) if tracing.is_on() else call(active)
             fault("call_after")
         self._remember(active)
         return outcome
@@ -432,6 +432,28 @@ def call(active: Active) -> Outcome:
         cancel_reason=stop.cancel_reason,
         duration_ms=_since(active),
     )
+
+
+def call_traced(active: Active) -> Outcome:
+    """The same as a span: the attempts of an execution are one trace, whose id is the execution's.
+
+    So whoever has an execution finds its trace in any viewer, wherever its attempts ran.
+    """
+    claim, job = active.claim, active.assignment.job
+    facts: dict[str, tracing.Fact] = {
+        "scheduler.execution.id": str(claim.execution_id),
+        "scheduler.attempt": claim.attempt,
+        "scheduler.job.id": str(job.uuid),
+        "scheduler.job.name": job.name,
+        "scheduler.handler": job.handler,
+        "scheduler.trigger": active.assignment.trigger,
+        "scheduler.scheduled_at": active.assignment.scheduled_at.isoformat(),
+    }
+    with tracing.span(f"run {job.handler}", "consumer", facts, trace=claim.execution_id) as span:
+        outcome = call(active)
+        if problem := outcome.problem:
+            span.fail(problem)
+        return outcome
 
 
 def _call(active: Active) -> Result | None:

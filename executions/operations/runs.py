@@ -21,6 +21,7 @@ from jobs import audit, schedules
 from jobs.audit import Actor
 from jobs.models import AuditAction, Job, JobState
 from jobs.timing import between
+from web import tracing
 
 MAX_BACKFILL = 10_000
 
@@ -44,6 +45,7 @@ def trigger(job: Job, *, by: Actor, payload: Any = None) -> UUID:
     lifecycle.plan([row], now)
     audit.write(AuditAction.TRIGGERED, by=by, job=job, changes={"executionId": str(row.id)})
     wake.ring()
+    tracing.note({"scheduler.execution.id": str(row.id)})
     return row.id
 
 

@@ -16,6 +16,8 @@ SECONDS = {"days": 86_400, "hours": 3600, "minutes": 60, "seconds": 1}
 RECURRING = {3600: "hourly", 86_400: "daily", 7 * 86_400: "weekly"}
 KEPT_BY_US = {"celery.backend_cleanup": "is not needed: old executions go by RETENTION_DAYS"}
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,50}")
+# Of a weekday's name Celery reads the first three letters.
+_LONG_DAY = re.compile(r"\b(sun|mon|tue|wed|thu|fri|sat)[a-z]+", re.IGNORECASE)
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 # How to run a Celery task here: the handler for a task's name, or None.
@@ -88,11 +90,8 @@ def _row(rows: Mapping[Any, Mapping[str, Any]], key: Any) -> Mapping[str, Any]:
 def read_cron(row: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     """The expression of a crontab row. Celery wants day of month and weekday to match both; we, either."""
     minute, hour = _plain(row["minute"]), _plain(row["hour"])
-    month_day, month, weekday = (
-        _plain(row["day_of_month"]),
-        _plain(row["month_of_year"]),
-        _plain(row["day_of_week"]),
-    )
+    month_day, month = _plain(row["day_of_month"]), _plain(row["month_of_year"])
+    weekday = _LONG_DAY.sub(r"\1", _plain(row["day_of_week"]))
     month_day, weekday = _join_days(month_day, weekday, notes)
     expression = f"{minute} {hour} {month_day} {month} {weekday}"
     zone = str(row.get("timezone") or "UTC")

@@ -55,10 +55,15 @@ class _Context:
         return self.environment.get(name, "")
 
 
+class Ambiguous(Exception):
+    """Some lines have a user's name before the command and some have none; one must be told which it is."""
+
+
 def find_form(text: str, *, path: str = "", known_users: Iterable[str] = ()) -> str:
     """Whether this is a system crontab (a user name before each command) or a user's own.
 
-    By its place where that tells, else by whether every line has a known user name in the sixth field.
+    By its place where that tells, else by whether all lines or none have a known user name in the sixth
+    field. Raises Ambiguous where only some have: a guess might run the name of a user as a program.
     """
     if path.startswith("/etc/cron.d/") or path == "/etc/crontab":
         return SYSTEM
@@ -68,8 +73,10 @@ def find_form(text: str, *, path: str = "", known_users: Iterable[str] = ()) -> 
         parts = _split(raw)
         if parts is not None:
             sixth.append(parts[1].split(None, 1))
-    told = bool(sixth) and all(len(words) == 2 and words[0] in known for words in sixth)
-    return SYSTEM if told else USER
+    told = [len(words) == 2 and words[0] in known for words in sixth]
+    if any(told) and not all(told):
+        raise Ambiguous
+    return SYSTEM if any(told) else USER
 
 
 def read_crontab(
@@ -264,7 +271,7 @@ def _programs(words: list[str]) -> Iterator[str]:
     for word in words:
         if word in ("&&", "||", ";", "|"):
             fresh = True
-        elif fresh and not word.startswith(("-", "(")) and "=" not in word:
+        elif fresh and not word.startswith(("-", "(")) and "=" not in word and not word.isdecimal():
             if word in ("cd", "test", "["):
                 fresh = False
             elif word not in skipped:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from django.core.management import get_commands
 from django.urls import resolve
 
@@ -25,6 +31,7 @@ from web.request_metrics import write_metrics
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+SOCKETS = sorted((DEPLOY / "systemd").glob("*.socket"))
 SHUTDOWN_SECONDS = int(rows()["SHUTDOWN_TIMEOUT_SECONDS"][0])
 GRACE = 10  # seconds that leaving takes besides
 
@@ -129,9 +136,11 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     for path in UNITS:
         text = re.sub(r"/srv/batch-scheduler/\.venv/bin/\w+", sys.executable, path.read_text())
         (tmp_path / path.name).write_text(text)
+    for path in SOCKETS:
+        shutil.copy(path, tmp_path)
 
     done = subprocess.run(
-        ["systemd-analyze", "verify", *(str(tmp_path / path.name) for path in UNITS)],
+        ["systemd-analyze", "verify", *(str(tmp_path / path.name) for path in [*SOCKETS, *UNITS])],
         capture_output=True,
         text=True,
         timeout=60,
@@ -152,7 +161,7 @@ def test_the_environment_of_the_cron_host_passes_djangos_review_of_its_security(
     }
 
     done = subprocess.run(
-        [sys.executable, "manage.py", "check", "--deploy", "--tag", "security", "--fail-level", "WARNING"],
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
         cwd=ROOT,
         env=given,
         capture_output=True,
@@ -191,6 +200,60 @@ def test_alerts_and_panels_use_figures_that_exist() -> None:
 
     assert len(used) > 8
     assert used - there == set()
+
+
+def test_prometheus_understands_the_rules_and_they_fire_when_they_should() -> None:
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed here (Debian, Ubuntu: apt-get install prometheus)")
+    for command in (
+        ("check", "rules", "deploy/prometheus/alerts.yml"),
+        ("test", "rules", "tests/architecture/alerts.yml"),
+    ):
+        done = subprocess.run(
+            ["promtool", *command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nginx_understands_its_file(tmp_path: Path) -> None:
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed here")
+    key, text = make_certificate(tmp_path), (DEPLOY / "nginx" / "batch-scheduler.conf").read_text()
+    text = re.sub(r"/etc/letsencrypt\S+\.pem", str(key), text)
+    places = "".join(
+        f"{kind}_temp_path {tmp_path};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    whole = tmp_path / "nginx.conf"
+    whole.write_text(f"pid {tmp_path}/pid; events {{}} http {{ {places} access_log off; {text} }}")
+
+    done = subprocess.run(
+        [nginx, "-t", "-q", "-e", "stderr", "-c", str(whole)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def make_certificate(folder: Path) -> Path:
+    """A file with a key and a certificate that it signed itself."""
+    path = folder / "both.pem"
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "scheduler.example.com")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    return path
 
 
 def test_every_alert_rule_leads_to_its_page_of_the_runbook() -> None:

@@ -206,7 +206,12 @@ def test_no_library_is_older_than_the_defect_we_know_of(package: str, least: str
 
 
 def test_every_requirement_is_pinned_with_its_hash() -> None:
-    for name in ("requirements.txt", "requirements-celery.txt", "requirements-dev.txt"):
+    for name in (
+        "requirements.txt",
+        "requirements-celery.txt",
+        "requirements-otel.txt",
+        "requirements-dev.txt",
+    ):
         text = (ROOT / name).read_text()
         pinned = re.findall(r"^([\w.\[\]-]+)==\S+(?: ; [^\n\\]+)? \\\n    --hash=sha256:", text, re.MULTILINE)
         starts = re.findall(r"^([a-zA-Z][^\s=]*)", text, re.MULTILINE)

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import call_command
 from drf_spectacular.validation import validate_schema
 
+from docs import reference
 from tests.routes import METHODS, find_routes
 from web.api.documentation import DocumentationView, read_schema
 from web.moments import MOMENT_PATTERN, parse_moment
@@ -32,6 +33,14 @@ def test_the_committed_description_is_that_of_the_code() -> None:
     made = json.loads(json.dumps(read_schema(), default=str))
 
     assert json.loads(COMMITTED.read_text(encoding="utf-8")) == made, "run `make schema`"
+
+
+def test_the_pages_of_reference_are_those_of_the_code() -> None:
+    api = reference.write_api(json.loads(COMMITTED.read_text(encoding="utf-8")))
+
+    assert (COMMITTED.parent / "api.md").read_text(encoding="utf-8") == api, "run `make schema`"
+    commands = (COMMITTED.parent / "commands.md").read_text(encoding="utf-8")
+    assert commands == reference.write_commands(), "run `make schema`"
 
 
 def test_the_description_is_made_without_a_warning_and_is_valid(tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE = 2.0
@@ -35,6 +38,32 @@ def environment(database_url: str, **more: str) -> dict[str, str]:
         "LOG_LEVEL": "info",
         **more,
     }
+
+
+@contextmanager
+def serving(variables: Mapping[str, str]) -> Iterator[str]:
+    """A web process with this environment, ended as a service manager ends it; answers its address."""
+    port = free_port()
+    gunicorn = subprocess.Popen(
+        [str(Path(sys.executable).parent / "gunicorn")],
+        cwd=ROOT,
+        env={"WEB_CONCURRENCY": "1", **variables, "PORT": str(port)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert gunicorn.stderr is not None
+        said = ""
+        while "Booting worker" not in said:
+            line = gunicorn.stderr.readline()
+            assert line, f"the web process ended: {said}"
+            said += line
+        yield f"http://127.0.0.1:{port}"
+        gunicorn.terminate()
+        gunicorn.communicate(timeout=60)
+    finally:
+        gunicorn.kill()
+        gunicorn.wait(30)
 
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str, *, step: float = 0.05) -> float:

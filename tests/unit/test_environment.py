@@ -250,6 +250,12 @@ def test_a_profile_does_not_hide_the_other_name_of_app_env(tmp_path: Path) -> No
     assert found.choice("APP_ENV", "test", ("production", "development"), "NODE_ENV") == "production"
 
 
+def test_the_variables_of_a_library_are_those_of_file_and_environment(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OTEL_SERVICE_NAME='from file'\nOTEL_EMPTY=\nOTEL_B=file\n")
+    found = environment.read({"OTEL_B": "environment", "OTHER": "x"}, root=tmp_path)
+    assert found.starting_with("OTEL_") == {"OTEL_SERVICE_NAME": "from file", "OTEL_B": "environment"}
+
+
 def test_an_unknown_profile_is_refused(tmp_path: Path) -> None:
     assert "SETTINGS_PROFILE" in environment.read({"SETTINGS_PROFILE": "x"}, root=tmp_path).problems
 
@@ -290,10 +296,14 @@ def start(*command: str, **values: str) -> subprocess.CompletedProcess[str]:
         ("CELERY_BROKER_URL", "http://broker"),
         ("EMAIL_URL", "pigeon://roof"),
         ("ADMIN_PATH", "a b"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
     ],
 )
 def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(name: str, value: str) -> None:
     extra = {"DB_HOST": "db", "DB_NAME": "n"} if name.startswith("DB_") else {}
+    if name == "OTEL_EXPORTER_OTLP_PROTOCOL":
+        extra = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
     done = start("manage.py", "check", **{name: value}, **extra)
 
     assert done.returncode == EXIT_BAD_SETTING

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import environ
@@ -98,6 +99,8 @@ def connected(url: str | None) -> Iterator[Any]:
         raise CommandError(f"--database-url cannot be read: {error}") from error
     if config.get("ENGINE") not in ("django.db.backends.postgresql", "django.db.backends.sqlite3"):
         raise CommandError("--database-url must begin with postgres:// or sqlite:///")
+    if config["ENGINE"].endswith("sqlite3") and not Path(config["NAME"]).is_file():
+        raise CommandError(f"--database-url: there is no file {config['NAME']}")
     other = ConnectionHandler({"default": config})["default"]
     try:
         yield other

@@ -43,9 +43,7 @@ class Command(BaseCommand):
                 raise CommandError(f"--timezone {zone}: {error}") from error
         text = read_text(options["file"])
         path = "" if options["file"] == "-" else options["file"]
-        form = options["format"]
-        if form == "auto":
-            form = crontab.find_form(text, path=path, known_users=(one.pw_name for one in pwd.getpwall()))
+        form = _find_form(text, path) if options["format"] == "auto" else options["format"]
         found = crontab.read_crontab(text, form=form, path=path or "stdin", zone=zone, user=_own_name())
         self.stdout.write(f"read as a {form} crontab, times in {zone or settings.SCHEDULER_TIMEZONE}")
         if found and "command" not in settings.ENABLED_HANDLERS:
@@ -53,6 +51,16 @@ class Command(BaseCommand):
         by = Actor(name="import_crontab", is_staff=True)
         report = save(found, by=by, dry_run=options["dry_run"], inactive=options["inactive"])
         report.write(self.stdout, dry_run=options["dry_run"])
+
+
+def _find_form(text: str, path: str) -> str:
+    try:
+        return crontab.find_form(text, path=path, known_users=(one.pw_name for one in pwd.getpwall()))
+    except crontab.Ambiguous:
+        raise CommandError(
+            "Some lines have the name of a user before the command and some have not:"
+            " say --format system or --format user"
+        ) from None
 
 
 def _own_name() -> str:

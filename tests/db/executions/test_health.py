@@ -84,6 +84,15 @@ def test_waiting_for_a_slot_counts_as_lag_all_the_same() -> None:
     assert (picture.status, picture.lag) == (ACTIVE, 5 * MINUTE)
 
 
+def test_the_age_of_the_queue_counts_what_is_held_back_too() -> None:
+    assert health.queue_age(NOW) == timedelta(0)
+    make_execution(make_job(next_run_at=NOW + MINUTE), next_attempt_at=NOW + MINUTE)
+    assert health.queue_age(NOW) == timedelta(0)
+    make_due(make_job(next_run_at=NOW + MINUTE, state="paused"), waited=120 * MINUTE, priority=0)
+    make_due(waited=5 * MINUTE, priority=9)
+    assert health.queue_age(NOW) == 120 * MINUTE
+
+
 def test_a_clogged_front_does_not_hide_what_could_start_behind_it() -> None:
     make_instance()
     clog = make_job(next_run_at=NOW + MINUTE, state="paused")

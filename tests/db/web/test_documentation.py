@@ -8,6 +8,8 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
+from jobs import manifest
+
 pytestmark = pytest.mark.django_db
 
 
@@ -22,6 +24,12 @@ def test_swagger_ui_is_served_from_here_and_fits_the_security_policy(client: Cli
     sources = re.findall(r'(?:src|href)="/static/([^"]+)"', page)
     assert len(sources) == 5
     assert all(finders.find(source) for source in sources)
+
+
+def test_the_form_of_a_file_of_jobs_has_an_address(client: Client) -> None:
+    answer = client.get("/docs/jobs.schema.json")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/schema+json")
+    assert answer.json() == manifest.schema()
 
 
 @pytest.mark.parametrize("path", ["/api/schema", "/docs/openapi.json"])

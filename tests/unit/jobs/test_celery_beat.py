@@ -63,6 +63,11 @@ def test_a_crontab_keeps_its_expression_and_zone() -> None:
     assert (found.name, found.active) == ("nightly", True)
 
 
+def test_weekdays_written_out_are_read_as_celery_reads_them() -> None:
+    found = of_cron({"day_of_week": "sunday, Wednesday,thurs-sat"})
+    assert (found.lost, found.columns["cron_expression"]) == ("", "0 3 * * sun,Wed,thu-sat")
+
+
 def celery_fires(day: datetime, month_days: set[int], weekdays: set[int]) -> bool:
     """Celery's rule: both must match (weekday 0 is Sunday)."""
     return day.day in month_days and day.isoweekday() % 7 in weekdays

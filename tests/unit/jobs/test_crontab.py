@@ -90,6 +90,8 @@ def test_a_system_crontab_names_a_user() -> None:
     assert find_form(text, known_users=["backup"]) == SYSTEM
     assert find_form("0 3 * * * /usr/bin/dump now", known_users=["backup"]) == USER
     assert find_form("0 3 * * * root", known_users=[]) == USER
+    with pytest.raises(crontab.Ambiguous):  # it might be a program of that name
+        find_form("0 3 * * * backup --full\n0 4 * * * /usr/bin/dump now\n", known_users=["backup"])
     first, second = read_crontab(text, form=SYSTEM, user="backup")
     assert first.columns["payload"]["argv"] == ["/bin/sh", "-c", "cd / && run-parts /etc/cron.hourly"]
     assert (first.active, first.name) == (False, "run-parts")
@@ -118,6 +120,10 @@ def test_macros_and_the_suse_dash_are_read() -> None:
     assert only("@Daily x").columns["cron_expression"] == "@daily"
     assert only("-*/5 * * * * x").columns["cron_expression"] == "*/5 * * * *"
     assert read_crontab("\n  # only this\n\t\n") == []
+
+
+def test_a_job_is_named_for_its_program_and_not_for_the_niceness() -> None:
+    assert only("15 2 * * * nice -n 19 ionice -c 3 /usr/bin/slow").name == "slow"
 
 
 def test_equal_names_are_told_apart_and_keys_are_stable() -> None:

@@ -1,0 +1,1 @@
+"""The documentation, and what makes pages and pictures of it."""
