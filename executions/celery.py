@@ -44,6 +44,8 @@ def run(task: Any, execution_id: str, attempt: int) -> None:
     errand = crew.inbox.ask(Ring(execution_id=UUID(execution_id), attempt=attempt))
     if not errand.wait():
         raise Reject("this process ends", requeue=True)
+    if not errand.taken:
+        log.debug("nothing to run of %s", execution_id)
     crew.wait_for_slot()
 
 
@@ -68,7 +70,7 @@ class Crew:
         self._engine = Engine(config, inbox=self.inbox)
         self._thread = threading.Thread(target=self._serve, args=(self._engine,), name="engine", daemon=True)
         self._thread.start()
-        log.info("worker %s started", config.instance)
+        log.info("worker %s started (pid %d)", config.instance, os.getpid())
 
     def _serve(self, engine: Engine) -> None:
         try:
