@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from web import patience
 
 log = logging.getLogger(__name__)
 
+RECONNECT = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
 FOLLOW_EVERY = 5.0  # seconds between looks for queues of jobs that are not listened to yet
 FOLLOW_LIMIT = 2.0
 CONNECTIONS = 4  # of the database, for the engine's loop and what it asks besides its slots
@@ -260,3 +262,8 @@ class Consumer(consumer.Consumer):
             Follower,
             "celery.worker.consumer.consumer:Evloop",
         ]
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """As Celery does, but a broker that is back is found within seconds, not up to half a minute."""
+        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT)
+        return super().ensure_connected(conn)

@@ -83,7 +83,7 @@ class Doorbell:
         3. The first executions that the limits let start get a bell, unless theirs is rung already.
         4. A bell that nobody answered for `again` is rung again where the broker lost it.
         """
-        if self._pool.busy or self._pool.queued:
+        if self.busy:
             return PACE
         unsent, self._unsent = self._unsent, []
         take_back(unsent)
@@ -96,6 +96,11 @@ class Doorbell:
         rang = self._ring(now)
         self._pace = PACE if rang else min(self._pace * 2, self._idle)
         return self._pace
+
+    @property
+    def busy(self) -> bool:
+        """Whether the broker is being spoken to."""
+        return bool(self._pool.busy or self._pool.queued)
 
     def close(self) -> None:
         """Let the thread end."""

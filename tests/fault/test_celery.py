@@ -242,8 +242,8 @@ def read_messages(url: str) -> list[dict[str, object]]:
             line.sendall(
                 b"*4\r\n$6\r\nLRANGE\r\n$%d\r\n%s\r\n$1\r\n0\r\n$2\r\n-1\r\n" % (len(key), key.encode())
             )
-            for _ in range(int(reply.readline()[1:])):
-                messages.append(json.loads(reply.read(int(reply.readline()[1:]) + 2)))
+            count = int(reply.readline()[1:])
+            messages += [json.loads(reply.read(int(reply.readline()[1:]) + 2)) for _ in range(count)]
     return messages
 
 
