@@ -11,6 +11,7 @@ QUESTIONS = (
     ("bench.batch", ()),
     ("bench.report", ()),
     ("bench.api", ()),
+    ("bench.celery_engine", ()),
 )
 
 
