@@ -28,7 +28,8 @@ HARD_LIMIT_AFTER = 10.0  # seconds beyond a job's timeout at which its process i
 
 def make_app() -> Celery:
     """The Celery app of these settings; nothing connects yet."""
-    app = Celery("scheduler", broker=settings.CELERY_BROKER_URL, set_as_current=False)
+    # Without Celery's own care for Django, which closes the database's pool before and after each message.
+    app = Celery("scheduler", broker=settings.CELERY_BROKER_URL, set_as_current=False, fixups=())
     app.conf.update(
         # The row is the truth: no results, no beat, no time of arrival in a message, nothing but JSON.
         result_backend=None,

@@ -213,7 +213,7 @@ class Follower(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         if self._follows:
-            self._follow(parent)
+            self._add(parent)  # the loop, which comes next, begins to take from all of them
             self._timer = parent.timer.call_repeatedly(FOLLOW_EVERY, self._follow, (parent,))
 
     def stop(self, parent: Any) -> None:
@@ -222,13 +222,17 @@ class Follower(bootsteps.StartStopStep):
             self._timer = None
 
     def _follow(self, parent: Any) -> None:
-        for name in _named_queues():
-            queue = make_queue(name)
-            if not parent.task_consumer.consuming_from(queue.name):
-                parent.app.amqp.queues.select_add(queue)
-                parent.task_consumer.add_queue(queue)
-                parent.task_consumer.consume()
-                log.info("listening to queue %s", name)
+        if self._add(parent):
+            parent.task_consumer.consume()
+
+    def _add(self, parent: Any) -> bool:
+        known = {queue.name for queue in parent.task_consumer.queues}
+        new = [queue for name in _named_queues() if (queue := make_queue(name)).name not in known]
+        for queue in new:
+            parent.app.amqp.queues.select_add(queue)
+            parent.task_consumer.add_queue(queue)
+            log.info("listening to %s", queue.name)
+        return bool(new)
 
 
 def _named_queues() -> list[str]:

@@ -10,10 +10,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_site.settings")
 import django
 from django.conf import settings
 
+from scheduler_site.environment import EXIT_BAD_SETTING
+
 django.setup()  # finds every app's handlers and duties
 
 if settings.ENGINE != "celery":
-    sys.exit("Bad setting ENGINE: it is local, so no scheduler rings for Celery workers; set ENGINE=celery")
+    print(
+        "Bad setting ENGINE: a Celery worker needs ENGINE=celery, here and for the scheduler", file=sys.stderr
+    )
+    sys.exit(EXIT_BAD_SETTING)
 
 from executions.broker import make_app  # noqa: E402 - Celery is an extra, and Django must be set up
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.fault.processes import Scheduler, wait_for
@@ -42,6 +43,12 @@ class Team(Scheduler):
     def workers(self) -> list[int]:
         """The process ids of all children that ever started."""
         return [int(found[2]) for found in STARTED.finditer(self.said)]
+
+    def end(self) -> None:
+        """Its leader may be gone before the others."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait(30)
 
     def signal(self, number: signal.Signals) -> None:
         """To every process of the team, but SIGTERM to its leader, who passes it on."""
@@ -85,6 +92,8 @@ def lead(arguments: list[str]) -> int:
         if None not in codes:
             return next((code for code in codes if code), 0) or 0
         if not asked and codes != [None, None]:
+            for one in both:
+                one.kill()
             return next(code for code in codes if code is not None) or 1
         time.sleep(0.05)
 
