@@ -20,6 +20,11 @@ QUEUE = "scheduler.default"
 BINARIES = ("/usr/lib/rabbitmq/bin", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 
 
+def engine_broker() -> str:
+    """The kind of broker that FAULT_ENGINE=celery (with FAULT_BROKER) asks for; empty for the local engine."""
+    return os.environ.get("FAULT_BROKER", "redis") if os.environ.get("FAULT_ENGINE") == "celery" else ""
+
+
 class Unavailable(Exception):
     """No such broker can be had here; the message says why."""
 

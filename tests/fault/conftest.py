@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests import brokers, postgres
-from tests.brokers import Broker
+from tests import postgres
+from tests.brokers import engine_broker
 from tests.fault.database import Cluster, Files
 from tests.fault.proxy import Proxy
 from tests.fault.world import World
@@ -41,27 +41,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("sqlite"))
 
 
-@pytest.fixture(scope="session")
-def find_broker() -> Iterator[Callable[[str], Broker]]:
-    """A broker of a kind that tests may kill and flush; skipped, and said so, where there is none."""
-    made: dict[str, Broker] = {}
-
-    def find(kind: str) -> Broker:
-        if kind not in made:
-            try:
-                made[kind] = brokers.KINDS[kind]()
-                made[kind].start()
-            except brokers.Unavailable as error:
-                if os.environ.get("CI"):
-                    pytest.fail(f"no {kind}: {error}")
-                pytest.skip(f"NOT TESTED with Celery on {kind}: {error}")
-        return made[kind]
-
-    yield find
-    for broker in made.values():
-        broker.remove()
-
-
 @pytest.fixture
 def seed() -> int:
     """What every random choice of a test comes from; FAULT_SEED repeats a run."""
@@ -75,7 +54,6 @@ def make_world(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> Ite
     Whatever runs in it is gone after the test.
     """
     made: list[tuple[World, Cluster | None]] = []
-    engine = os.environ.get("FAULT_ENGINE", "local")
 
     def make(kind: str, broker: str = "") -> World:
         folder = tmp_path / f"world-{len(made)}"
@@ -86,8 +64,8 @@ def make_world(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> Ite
             database = cluster.create()
         else:
             database = request.getfixturevalue("files").create(folder)
-        broker = broker or (os.environ.get("FAULT_BROKER", "redis") if engine == "celery" else "")
-        found = request.getfixturevalue("find_broker")(broker) if broker else None
+        kind_of_broker = broker or engine_broker()
+        found = request.getfixturevalue("find_broker")(kind_of_broker) if kind_of_broker else None
         if found is not None:
             found.flush()
         world = World(database, folder, seed=seed, broker=found)
@@ -125,7 +103,7 @@ def proxied_world(shared_world: World, cluster: Cluster) -> Iterator[tuple[World
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """FAULT_ENGINE=celery: only what is marked as the promise of both engines."""
-    if os.environ.get("FAULT_ENGINE", "local") == "local":
+    if not engine_broker():
         return
     left_out = [item for item in items if item.get_closest_marker("promise") is None]
     config.hook.pytest_deselected(items=left_out)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.fault.processes import Scheduler, wait_for
 
-CHILDREN = 10  # WORKER_CONCURRENCY of the product
+CHILDREN, MOST = 6, 12  # processes, where a scheduler has threads
 STARTED = re.compile(r"worker (worker-\S+) started \(pid (\d+)\)")
 COUNT = "--concurrency"
 
@@ -31,8 +31,10 @@ class Team(Scheduler):
     def __init__(
         self, database_url: str, log: Path, *arguments: str, extra: Mapping[str, str] | None = None
     ) -> None:
-        self.children = int(arguments[arguments.index(COUNT) + 1]) if COUNT in arguments else CHILDREN
-        super().__init__(database_url, log, *arguments, extra={"ENGINE": "celery", **(extra or {})})
+        asked = int(arguments[arguments.index(COUNT) + 1]) if COUNT in arguments else CHILDREN
+        self.children = min(asked, MOST)
+        settings = {"ENGINE": "celery", **(extra or {})}
+        super().__init__(database_url, log, COUNT, str(self.children), extra=settings)
 
     def ready(self, seconds: float = 90) -> Team:
         """Wait until the scheduler and every child of the worker's pool have started."""

@@ -23,6 +23,7 @@ from tests.fault.world import RECOVERY, World
 pytestmark = pytest.mark.timeout(300)
 ERROR_LINE = re.compile(r"^.*\bERROR\b.*does not answer.*$", re.MULTILINE)
 BROKERS = ["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)]
+BOTH = ["redis", "rabbitmq"]
 
 
 @pytest.fixture
@@ -96,9 +97,9 @@ def test_children_do_not_run_on_without_their_parent(make_team_world: Callable[[
     child = next(call.child for call in world.in_flight(first.pid))
     parent = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(parent, signal.SIGKILL)
-    in_flight = len(world.in_flight(first.pid))
     wait_for(lambda: not Path(f"/proc/{child}").exists(), 10, "the end of the child")
     wait_for(lambda: not first.alive, 10, "the end of a team without a worker")
+    in_flight = len(world.in_flight(first.pid))
     world.wait_done(60)
     found = world.judge()
     world.notes |= {"in flight": in_flight, "faults": 1}
@@ -134,7 +135,7 @@ def test_a_broker_that_is_killed_and_started_again_costs_time_only(
     assert team.alive
 
 
-@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.parametrize("broker", BOTH)
 def test_a_flushed_broker_is_told_again(make_team_world: Callable[[str], World], broker: str) -> None:
     world = make_team_world(broker)
     team = start(world, "--concurrency", "2")
