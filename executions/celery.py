@@ -68,7 +68,6 @@ class Crew:
         pool = connection.settings_dict["OPTIONS"].get("pool")
         if isinstance(pool, dict):
             pool |= {"min_size": 1, "max_size": max(pool["max_size"], slots + CONNECTIONS)}
-        self.inbox = Inbox()
         self._engine = Engine(config, inbox=self.inbox)
         self._thread = threading.Thread(target=self._serve, args=(self._engine,), name="engine", daemon=True)
         self._thread.start()
