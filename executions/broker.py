@@ -14,7 +14,8 @@ from django.conf import settings
 from kombu import Connection, Exchange, Queue
 
 from executions.engine.config import EngineConfig
-from executions.engine.doorbell import RING_AGAIN, Doorbell, Ring
+from executions.engine.doorbell import RING_AGAIN, Doorbell
+from executions.engine.ring import Ring
 
 TASK = "executions.run"
 PREFIX = "scheduler."  # of our queues, so that a broker can serve other projects as well

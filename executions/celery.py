@@ -26,9 +26,9 @@ from django.db import connection, connections
 from executions import lanes
 from executions.broker import DEFAULT, PREFIX, TASK, make_queue
 from executions.engine.config import read_config
-from executions.engine.doorbell import Ring
 from executions.engine.inbox import Inbox
 from executions.engine.loop import Engine
+from executions.engine.ring import Ring
 from web import patience
 
 log = logging.getLogger(__name__)

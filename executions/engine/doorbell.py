@@ -20,6 +20,7 @@ from executions.engine.agenda import Timer
 from executions.engine.facts import WAITING
 from executions.engine.limits import Candidate, Room, admit
 from executions.engine.pool import Pool
+from executions.engine.ring import Ring
 from executions.faults import fault
 from executions.rows import Rows, fetch, locked, moment, read_moment, read_uuid, write
 
@@ -32,17 +33,6 @@ RING_AGAIN = timedelta(seconds=30)
 PACE = 0.05  # seconds between looks while there is something to ring for
 TRY_AGAIN = 1.0  # seconds between tries to reach a broker that does not answer
 COUNT_SLOTS = timedelta(seconds=2)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ring:
-    """One message: the execution, and the attempts it has had. The rest tells the broker how to carry it."""
-
-    execution_id: UUID
-    attempt: int
-    queue: str = "default"
-    priority: int = 5
-    timeout_ms: int = 0
 
 
 class Line(Protocol):

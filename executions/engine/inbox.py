@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from executions.engine import clock
-from executions.engine.doorbell import Ring
+from executions.engine.ring import Ring
 
 PATIENCE = 1.0  # seconds that a ring is tried again while others hold the rows of its job
 

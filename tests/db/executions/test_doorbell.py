@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from executions.engine import doorbell
-from executions.engine.doorbell import LEAST_AHEAD, PACE, TRY_AGAIN, Doorbell, Ring
+from executions.engine.doorbell import LEAST_AHEAD, PACE, TRY_AGAIN, Doorbell
 from executions.engine.inbox import Inbox
 from executions.engine.loop import Engine
+from executions.engine.ring import Ring
 from executions.models import Execution, Status
 from jobs.models import Dependency, Job, JobTag, Queue, Tag
 from tests import factories
