@@ -134,10 +134,10 @@ class Telephone:
         )
 
     def _count(self, queue: str) -> int:
-        channel = self._producer.channel
-        bound = make_queue(queue)(channel)
+        """By declaring the queue, which its workers may not have done yet; Redis knows no empty queue."""
+        bound = make_queue(queue)(self._producer.channel)
         bound.declare()
-        return int(bound.queue_declare(passive=True).message_count)
+        return int(bound.queue_declare().message_count)
 
     def _connect(self) -> None:
         if self._connection is not None:

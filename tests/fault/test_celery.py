@@ -82,7 +82,9 @@ def test_a_killed_worker_loses_nothing_and_another_one_goes_on(
     world.notes |= {"in flight": in_flight, "faults": 1}
     assert found.finals == {"SUCCESS": 40}
     assert found.lost_attempts >= 1, "void: no attempt was lost"
-    assert found.extra_calls <= in_flight
+    # A call that ended and was not written yet is in flight, too.
+    assert found.extra_calls <= max(in_flight, found.lost_attempts)
+    assert found.lost_attempts <= first.children
     assert world.recovery(killed_at) <= RECOVERY
     assert second.alive
 
@@ -105,7 +107,7 @@ def test_children_do_not_run_on_without_their_parent(make_team_world: Callable[[
     world.notes |= {"in flight": in_flight, "faults": 1}
     assert found.finals == {"SUCCESS": 8}
     assert found.lost_attempts >= 1, "void: no attempt was lost"
-    assert found.extra_calls <= in_flight
+    assert found.extra_calls <= max(in_flight, found.lost_attempts)
     assert second.alive
 
 

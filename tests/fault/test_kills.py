@@ -22,7 +22,8 @@ def test_a_killed_scheduler_loses_nothing(shared_world: World) -> None:
     found = world.judge()
     world.notes["in flight"] = in_flight
     assert found.lost_attempts >= 1, "void: no attempt was lost"
-    assert found.extra_calls <= in_flight
+    # What was called and not yet written may be called again; nothing else.
+    assert found.extra_calls <= max(in_flight, found.lost_attempts)
     assert world.recovery(killed_at) <= RECOVERY
     assert second.alive
 
