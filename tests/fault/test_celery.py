@@ -8,13 +8,16 @@ import re
 import signal
 import socket
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import Celery
 from kombu import Exchange, Queue
 
+from executions.engine.ring import Ring
 from tests.brokers import QUEUE, Broker
 from tests.fault.processes import LEASE, POLL, SLACK, Scheduler, wait_for
 from tests.fault.team import Team
@@ -46,6 +49,20 @@ def children_in_flight(world: World) -> list[int]:
     return [call.child for call in world.in_flight()]
 
 
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_line_counts_what_waits_also_when_nothing_does(
+    find_broker: Callable[[str], Broker], settings: Any, kind: str
+) -> None:
+    from executions.broker import Telephone, make_app
+
+    settings.CELERY_BROKER_URL = find_broker(kind).url
+    line, name = Telephone(make_app()), f"probe-{uuid.uuid4()}"
+    assert line.count(name) == 0
+    line.send([Ring(execution_id=uuid.uuid4(), attempt=0, queue=name, priority=p) for p in (0, 5, 9)])
+    assert line.count(name) == 3
+    line.send([])
+
+
 @pytest.mark.parametrize("broker", BROKERS)
 def test_a_killed_child_costs_its_own_run_a_second_call_and_nothing_else(
     make_team_world: Callable[[str], World], broker: str
@@ -65,6 +82,7 @@ def test_a_killed_child_costs_its_own_run_a_second_call_and_nothing_else(
     assert found.extra_calls <= 1
     assert world.recovery(killed_at) <= RECOVERY
     wait_for(lambda: len(team.workers()) >= 5, 30, "a child in the place of the killed one")
+    assert not ERROR_LINE.search(team.said), "a false alarm about the broker"
 
 
 @pytest.mark.parametrize("broker", BROKERS)
