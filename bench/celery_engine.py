@@ -122,7 +122,7 @@ def wait_ready(connection: psycopg.Connection, slots: int) -> None:
 def throughput(
     connection: psycopg.Connection, start: Start, *, rows: int, slots: int, handler: str
 ) -> tuple[float, float]:
-    """Runs a second, and milliseconds of processor time a run, over rows that wait while the engine comes up."""
+    """Runs a second and milliseconds of processor time a run, over rows that wait for the engine."""
     connection.execute("TRUNCATE scheduler_metadata")
     fill(connection, rows=rows, jobs=min(rows, 100))
     connection.execute("UPDATE batch_jobs SET handler = %s, status = 'paused'", [handler])
