@@ -29,6 +29,7 @@ from tests import brokers
 
 PATIENCE = 600.0
 LOCAL = "local, one process"
+JOBS = 50
 SPIN_ROWS = 4  # of the no-op's rows, one in so many
 
 
@@ -65,6 +66,7 @@ def running(commands: Sequence[Sequence[str]], **extra: str) -> Iterator[Crowd]:
             [sys.executable, "-W", "ignore", *words],
             env=environment,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         for words in commands
@@ -97,6 +99,11 @@ def engines(slots: int, running_brokers: Sequence[brokers.Broker]) -> dict[str, 
     return found
 
 
+def whole(rows: int) -> int:
+    """So many that each job has as many as every other."""
+    return max(1, rows // JOBS) * JOBS
+
+
 def wait_until(connection: psycopg.Connection, question: str, wanted: int) -> None:
     """Ask until the count is there."""
     ends_at = time.monotonic() + PATIENCE
@@ -124,7 +131,7 @@ def throughput(
 ) -> tuple[float, float]:
     """Runs a second and milliseconds of processor time a run, over rows that wait for the engine."""
     connection.execute("TRUNCATE scheduler_metadata")
-    fill(connection, rows=rows, jobs=min(rows, 100))
+    fill(connection, rows=rows, jobs=JOBS)
     connection.execute("UPDATE batch_jobs SET handler = %s, status = 'paused'", [handler])
     with start() as crowd:
         wait_ready(connection, slots)
@@ -170,8 +177,8 @@ def measure(address: str, options: argparse.Namespace, found: Sequence[brokers.B
         for name, start in engines(options.slots, found).items():
             slots = options.slots * (2 if "two" in name else 1)
             for table, handler, rows in (
-                (idle, "bench-noop", options.rows),
-                (spun, "bench-spin", options.rows // SPIN_ROWS),
+                (idle, "bench-noop", whole(options.rows)),
+                (spun, "bench-spin", whole(options.rows // SPIN_ROWS)),
             ):
                 figures = [
                     throughput(connection, start, rows=rows, slots=slots, handler=handler)
