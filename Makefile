@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -q
 PARALLEL ?= -n auto --dist loadfile
 # Fault tests wait more than they work; each of these processes has a PostgreSQL of its own to crash.
 FAULTS ?= -n 2 --dist load
-CELERY_SELECTION := killed_scheduler or given_back_at_once or strange_answer or midnight
+CELERY_SELECTION := killed_scheduler or given_back_at_once or midnight
 # Development commands on a bare checkout; what the environment or .env sets still wins.
 DEVELOP := SETTINGS_PROFILE=$${SETTINGS_PROFILE:-development}
 

@@ -85,7 +85,8 @@ def test_a_killed_child_costs_its_own_run_a_second_call_and_nothing_else(
     assert not ERROR_LINE.search(team.said), "a false alarm about the broker"
 
 
-@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.slow  # its quick like is test_kills with FAULT_ENGINE=celery
+@pytest.mark.parametrize("broker", BOTH)
 def test_a_killed_worker_loses_nothing_and_another_one_goes_on(
     make_team_world: Callable[[str], World], broker: str
 ) -> None:
