@@ -163,7 +163,7 @@ def latencies(connection: psycopg.Connection, start: Start, *, slots: int, count
             operations.trigger(job, by=COMMAND_LINE)
             wait_until(connection, "SELECT count(*) FROM job_executions WHERE status = 'SUCCESS'", number + 1)
     rows = connection.execute(
-        "SELECT extract(epoch FROM started_at - next_attempt_at) * 1000 FROM job_executions"
+        "SELECT extract(epoch FROM started_at - scheduled_at) * 1000 FROM job_executions"
     ).fetchall()
     return sorted(float(row[0]) for row in rows[5:])
 
