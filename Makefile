@@ -8,6 +8,7 @@ PYTEST := $(BIN)/python -m pytest -q
 PARALLEL ?= -n auto --dist loadfile
 # Fault tests wait more than they work; each of these processes has a PostgreSQL of its own to crash.
 FAULTS ?= -n 3 --dist worksteal
+CELERY_SELECTION := killed_scheduler or given_back_at_once or midnight
 # Development commands on a bare checkout; what the environment or .env sets still wins.
 DEVELOP := SETTINGS_PROFILE=$${SETTINGS_PROFILE:-development}
 
@@ -33,6 +34,9 @@ test: dev lint ## Run every check and test, on SQLite and on PostgreSQL
 	      tests/property/test_lifecycle_machine.py; \
 	    echo "== Faults, the quick ones (make fault runs all)"; \
 	    TEST_DATABASE=postgresql $(PYTEST) $(FAULTS) $(PYTEST_ARGS) -m "not slow" tests/fault; \
+	    echo "== The same promise with Celery workers, a selection (make fault runs all)"; \
+	    TEST_DATABASE=postgresql FAULT_ENGINE=celery $(PYTEST) $(FAULTS) $(PYTEST_ARGS) -m "promise and not slow" \
+	      -k "$(CELERY_SELECTION)" tests/fault tests/e2e/test_reference_scenarios.py; \
 	  fi'
 
 install: $(VENV)/.installed ## Make the virtual environment with what the service needs
@@ -59,7 +63,14 @@ bench: dev ## Measure (bench/README.md tells how to read it)
 	@$(BIN)/python -m tests.postgres $(BIN)/python -m bench
 
 fault: dev ## Kill, stop and cut things, and check that the promise holds (FAULT_SEED, FAULT_NEMESIS_SECONDS)
-	@$(BIN)/python -m tests.postgres env TEST_DATABASE=postgresql $(PYTEST) $(FAULTS) $(PYTEST_ARGS) tests/fault
+	@$(BIN)/python -m tests.postgres sh -ec '\
+	  export TEST_DATABASE=postgresql; \
+	  $(PYTEST) $(FAULTS) $(PYTEST_ARGS) tests/fault; \
+	  for broker in redis rabbitmq; do \
+	    echo "== The same promise with Celery workers on $$broker"; \
+	    FAULT_ENGINE=celery FAULT_BROKER=$$broker $(PYTEST) $(FAULTS) $(PYTEST_ARGS) -m promise \
+	      tests/fault tests/e2e/test_reference_scenarios.py; \
+	  done'
 
 schema: dev ## Write docs/openapi.json and the pages of reference anew from the code
 	@APP_ENV=development $(BIN)/python manage.py spectacular --validate --fail-on-warn \

@@ -41,6 +41,9 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("batch", (), ("--rows", "1000000")),
     ("report", (), ("--rows", "1000000")),
     ("api", (), ()),
+    ("wake", (), ()),
+    ("admin", (), ("--jobs", "100000", "--executions", "10000000")),
+    ("celery_engine", (), ()),
 )
 
 

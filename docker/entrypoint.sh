@@ -1,5 +1,6 @@
 #!/bin/sh
-# What a container runs: `web` (the default), `scheduler`, `worker` (plans nothing), or any other command as it is.
+# What a container runs: `web` (the default), `scheduler`, `worker` (plans nothing; with ENGINE=celery a Celery
+# worker), or any other command as it is.
 set -eu
 
 role=${1:-web}
@@ -15,6 +16,11 @@ esac
 case "$role" in
   web) exec gunicorn "$@" ;;
   scheduler) exec python manage.py run_scheduler "$@" ;;
-  worker) exec python manage.py run_scheduler --work-only "$@" ;;
+  worker)
+    if [ "${ENGINE:-local}" = celery ]; then
+      exec celery -A scheduler_site worker "$@"
+    fi
+    exec python manage.py run_scheduler --work-only "$@"
+    ;;
   *) exec "$role" "$@" ;;
 esac

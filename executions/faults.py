@@ -21,6 +21,8 @@ PLACES = (
     "plan_before_cursors",
     "plan_before_commit",
     "plan_after_commit",
+    "ring_after_mark",
+    "ring_before_send",
     "claim_before_attempts",
     "claim_before_commit",
     "claim_after_commit",

@@ -35,10 +35,15 @@ def count_lanes() -> list[Lane]:
     # Written out for the sake of partial indexes; what runs has a lease.
     waiting = _count("status IN ('PENDING', 'RETRYING')")
     running = _count("status = 'RUNNING' AND lease_expires_at > %s", [moment(EVER)])
-    named = Job.objects.exclude(state=JobState.DELETED).order_by().values_list("queue", flat=True).distinct()
-    names = {EVERYTHING, DEFAULT, *rows, *named, *waiting, *running}
+    names = {EVERYTHING, DEFAULT, *rows, *named_by_jobs(), *waiting, *running}
     waiting[EVERYTHING], running[EVERYTHING] = waiting.total(), running.total()
     return [_lane(name, rows.get(name), waiting[name], running[name]) for name in sorted(names)]
+
+
+def named_by_jobs() -> list[str]:
+    """The queues that the jobs name, by name."""
+    jobs = Job.objects.exclude(state=JobState.DELETED)
+    return list(jobs.order_by("queue").values_list("queue", flat=True).distinct())
 
 
 def _count(condition: str, params: Sequence[object] = ()) -> Counter[str]:

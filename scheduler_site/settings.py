@@ -6,8 +6,10 @@ import base64
 import hmac
 import os
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import django_stubs_ext
 from csp.constants import NONE, SELF
@@ -81,8 +83,10 @@ RETRY_DELAY_MS = env.whole("RETRY_DELAY_MS", 5000, 1, 3_600_000)
 ENGINE = env.choice("ENGINE", "local", ("local", "celery"))
 CELERY_BROKER_URL = env.url("CELERY_BROKER_URL", ("amqp", "amqps", "redis", "rediss"))
 if ENGINE == "celery":
-    # Refused aloud rather than ignored: see docs/adr.
-    env.refuse("ENGINE", "celery is not available yet; run more schedulers on one PostgreSQL instead")
+    if not CELERY_BROKER_URL:
+        env.refuse("CELERY_BROKER_URL", "is needed by ENGINE=celery: amqp://… or redis://…")
+    if not all(find_spec(name) for name in ("celery", "redis")):
+        env.refuse("ENGINE", "celery is an extra: pip install -r requirements-celery.txt")
 HEARTBEAT_URL = env.url("HEARTBEAT_URL", ("http", "https"))
 # For code that uses django.tasks (or the package django-tasks): any queue, run by our engine.
 TASKS = {"default": {"BACKEND": "executions.tasks_backend.SchedulerBackend", "QUEUES": []}}
@@ -146,6 +150,7 @@ LOGGING = logs.configure(
     secrets=(
         *(SECRET_KEY, JWT_SECRET, *ENCRYPTION_KEYS, *WEBHOOK_SECRET.split()),
         *(ADMIN_PASSWORD, EMAIL_HOST_PASSWORD, DATABASES["default"].get("PASSWORD", "")),
+        *(unquote(urlsplit(url).password or "") for url in (CELERY_BROKER_URL, REDIS_URL)),
     ),
 )
 

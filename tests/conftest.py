@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import pytest
 from django.conf import settings
 from psycopg import sql
 
-from tests import postgres
+from tests import brokers, postgres
+from tests.brokers import Broker
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,27 @@ def postgres_url() -> str:
         if os.environ.get("CI"):
             pytest.fail(f"no PostgreSQL: {error}")
         pytest.skip(f"no PostgreSQL: {error}")
+
+
+@pytest.fixture(scope="session")
+def find_broker() -> Iterator[Callable[[str], Broker]]:
+    """A broker of a kind that tests may kill and flush; skipped, and said so, where there is none."""
+    made: dict[str, Broker] = {}
+
+    def find(kind: str) -> Broker:
+        if kind not in made:
+            try:
+                made[kind] = brokers.KINDS[kind]()
+                made[kind].start()
+            except brokers.Unavailable as error:
+                if os.environ.get("CI"):
+                    pytest.fail(f"no {kind}: {error}")
+                pytest.skip(f"NOT TESTED with Celery on {kind}: {error}")
+        return made[kind]
+
+    yield find
+    for broker in made.values():
+        broker.remove()
 
 
 @pytest.fixture

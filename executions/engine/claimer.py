@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -49,16 +49,18 @@ class Claimer:
     # The job after which the next look from job to job begins; 0: at the first.
     place: int = 0
 
-    def claim(self, now: datetime, *, slots: int, confirmed: float, only: UUID | None = None) -> Round:
+    def claim(
+        self, now: datetime, *, slots: int, confirmed: float, only: Collection[UUID] | None = None
+    ) -> Round:
         """Claim at most `slots` executions in one transaction; their attempt rows are open.
 
         `confirmed` is the monotonic moment at which `now` was read: the leases count from it.
-        `only`: this execution and no other.
+        `only`: these executions and no others.
         """
         found = Round(confirmed=confirmed)
         with transaction.atomic():
             if only is not None:
-                due = [one for one in facts.lock_waiting([only]) if one.candidate.due_at <= now]
+                due = [one for one in facts.lock_waiting(only) if one.candidate.due_at <= now]
                 self._take(found, due, now, slots)
                 return found
             self._from_front(found, now, slots)

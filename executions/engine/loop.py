@@ -13,13 +13,15 @@ from django.db import Error as DatabaseProblem
 from django.db import connection, transaction
 
 from executions import lifecycle
-from executions.engine import adoption, clock, completer, facts, heartbeat, planner, reaper
+from executions.engine import adoption, clock, completer, doorbell, facts, heartbeat, planner, reaper
 from executions.engine.agenda import Timer, monotonic_of
 from executions.engine.bell import Bell
 from executions.engine.claimer import Claimer
 from executions.engine.completer import Report
 from executions.engine.config import EngineConfig
+from executions.engine.doorbell import Doorbell
 from executions.engine.duty import Duty, duties
+from executions.engine.inbox import Inbox
 from executions.engine.listener import Listener
 from executions.engine.pool import Pool
 from executions.engine.runner import Active, Finished, Runner
@@ -47,11 +49,22 @@ class Engine:
     """One process of the scheduler. `run()` ends after `stop()`; everything else is inside.
 
     `only`: claim this one execution and do no duties (`run_job`).
+    `doorbell`: tell the workers of a broker what is due, besides planning it (ENGINE=celery).
+    `inbox`: claim what such a bell named and nothing else, and do no duties (a Celery worker).
     """
 
-    def __init__(self, config: EngineConfig, *, only: UUID | None = None) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        *,
+        only: UUID | None = None,
+        doorbell: Doorbell | None = None,
+        inbox: Inbox | None = None,
+    ) -> None:
         self.config = config
-        self._only = only
+        self._only = None if only is None else (only,)
+        self.doorbell = doorbell
+        self.inbox = inbox
         self.bell = Bell()
         self.runner = Runner(config, ring=self.bell.ring)
         self.claimer = Claimer(config=config)
@@ -68,15 +81,18 @@ class Engine:
         self._claim = Timer(every=config.poll)
         self._renew = Timer(every=config.renew_every)
         self._beat = Timer(every=config.heartbeat)
-        self._duties = [] if only else [(entry, Timer(every=entry.every)) for entry in duties]
+        self._duties = [] if only or inbox else [(entry, Timer(every=entry.every)) for entry in duties]
         self._outside = Pool(2, name="duty")
         self._complaint = Timer(every=timedelta(seconds=1))
+        if inbox is not None:
+            inbox.wake = self.wake
 
     # Life -----------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Go round until told to stop, then drain: finish what runs, give the rest back."""
-        self.listener.start()
+        if self.inbox is None:
+            self.listener.start()
         self._begin()
         while not self._stopping:
             self.bell.wait(self._guarded(self._pass))
@@ -201,7 +217,10 @@ class Engine:
                 self._plan_due(now, read_at)
         if self.config.works and self._claim.is_due() and self.runner.is_hungry:
             with self.watchdog.limit(DATABASE_LIMIT):
-                self._claim_due()
+                self._claim_due() if self.inbox is None else self._answer_rings(self.inbox)
+        if self.doorbell is not None and self._claim.is_due():
+            with self.watchdog.limit(DATABASE_LIMIT):
+                self._ring_due(self.doorbell)
         self._do_duties(now)
         return self._wait()
 
@@ -210,7 +229,7 @@ class Engine:
         timers = [self._poll, self._renew]
         if self.config.plans:
             timers.append(self._plan)
-        if self.config.works and self.runner.is_hungry:
+        if self.doorbell is not None or (self.config.works and self.runner.is_hungry):
             timers.append(self._claim)
         # So do the duties, as long as that does not make them late: each wake-up costs a look around.
         moments = [timer.at for timer in timers] + [timer.at + DUTY_PATIENCE for _, timer in self._duties]
@@ -227,6 +246,8 @@ class Engine:
             del self._unwritten[: len(group)]
             self.processed += done.written
             self._count_stale(done.stale + done.lost)
+            if self.inbox is not None:
+                self.inbox.close(one.active.claim.execution_id for one in group)
             self._claim.at_once()
             self._found_work = True
 
@@ -345,6 +366,32 @@ class Engine:
         if due_at is not None:
             self._claim.no_later_than(monotonic_of(due_at, now=now, read_at=read_at))
 
+    def _answer_rings(self, inbox: Inbox) -> None:
+        """Claim what the bell named; what may not start now is put back, to be rung for again."""
+        read_at, now = clock.monotonic(), clock.now()
+        self._claim.done()
+        wanted = inbox.wanted()[: self.runner.appetite]
+        if not wanted:
+            return
+        found = self.claimer.claim(now, slots=len(wanted), confirmed=read_at, only=wanted)
+        for assignment in found.assignments:
+            inbox.take(assignment.claim.execution_id)
+            self.runner.submit(assignment)
+            fault("submit_between")
+        refused = inbox.refused(wanted, patient=found.contended)
+        doorbell.take_back(refused)
+        inbox.close(ring.execution_id for ring in refused)
+        if inbox.waiting:
+            self._claim.no_later_than(read_at + SHORTEST_WAIT)
+
+    def _ring_due(self, bell: Doorbell) -> None:
+        read_at, now = clock.monotonic(), clock.now()
+        self._claim.done()
+        self._claim.no_later_than(read_at + bell.ring_due(now))
+        due_at = facts.next_attempt(now)
+        if due_at is not None:
+            self._claim.no_later_than(monotonic_of(due_at, now=now, read_at=read_at))
+
     # Duties ---------------------------------------------------------------------------------------
 
     def _do_duties(self, now: datetime) -> None:
@@ -419,6 +466,8 @@ class Engine:
         self.listener.stop()
         self.runner.pool.close()
         self._outside.close()
+        if self.doorbell is not None:
+            self.doorbell.close()
 
 
 def do_duty(entry: Duty, now: datetime) -> None:

@@ -25,6 +25,7 @@ class Pool:
         self._lock = threading.Lock()
         self._busy = 0
         self._queued = 0
+        self._idle = threading.Condition(self._lock)
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{number}", daemon=True)
             for number in range(size)
@@ -53,6 +54,11 @@ class Pool:
             self._queued += 1
         self._work.put(work)
 
+    def wait_idle(self) -> None:
+        """Sleep until nothing runs and nothing waits."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._busy and not self._queued)
+
     def close(self) -> None:
         """Let every thread end after its present work."""
         for _ in self._threads:
@@ -68,5 +74,6 @@ class Pool:
             except BaseException:  # a bug of its own must not cost the pool a thread for ever
                 log.exception("work in a slot raised")
             finally:
-                with self._lock:
+                with self._idle:
                     self._busy -= 1
+                    self._idle.notify_all()

@@ -124,6 +124,10 @@ class Execution(models.Model):
     cancel_requested = models.BooleanField(default=False, db_default=False)
     cancel_reason = models.CharField(max_length=20, null=True, blank=True)
     output_altered = models.BooleanField(default=False, db_default=False)
+    # With ENGINE=celery: when workers were last told of it, and after which attempt. In no index, so that
+    # telling costs little.
+    rung_at = models.DateTimeField(null=True, blank=True)
+    rung_attempt = models.IntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=DatabaseNow())
 
     objects = ExecutionQuerySet.as_manager()

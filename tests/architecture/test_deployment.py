@@ -58,7 +58,7 @@ def unit(path: Path) -> ConfigParser:
 def test_kubernetes_gives_each_pod_its_probes_and_the_time_to_stop() -> None:
     found = dict(deployments())
 
-    assert set(found) == {"web", "scheduler"}
+    assert set(found) == {"web", "scheduler", "worker"}
     for name, pod in found.items():
         (container,) = pod["containers"]
         assert pod["terminationGracePeriodSeconds"] >= SHUTDOWN_SECONDS + GRACE, name

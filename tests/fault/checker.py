@@ -53,12 +53,16 @@ class Definition:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call of the target, by its own log; moments are monotonic."""
+    """One call of the target, by its own log; moments are monotonic.
+
+    `pid` leads the process group it ran in, `child` is the very process.
+    """
 
     execution: str
     attempt: int
     job: str
     pid: int
+    child: int
     started: float
     ended: float | None
 
@@ -106,7 +110,7 @@ def read_log(path: Path) -> list[Call]:
     ends: dict[tuple[str, int, int], float] = {}
     for text in path.read_text().splitlines() if path.exists() else ():
         line = json.loads(text)
-        key = (line["execution"], line["attempt"], line["pid"])
+        key = (line["execution"], line["attempt"], line["child"])
         if line["what"] == "start":
             if key in starts:
                 doubles.append(line)
@@ -119,8 +123,9 @@ def read_log(path: Path) -> list[Call]:
             attempt=line["attempt"],
             job=line["job"],
             pid=line["pid"],
+            child=line["child"],
             started=line["at"],
-            ended=ends.get((line["execution"], line["attempt"], line["pid"])),
+            ended=ends.get((line["execution"], line["attempt"], line["child"])),
         )
         for line in [*starts.values(), *doubles]
     ]

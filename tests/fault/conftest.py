@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests import postgres
+from tests.brokers import engine_broker
 from tests.fault.cases import case_of, place_of
 from tests.fault.database import Cluster, Files
 from tests.fault.proxy import Proxy
@@ -49,11 +50,14 @@ def seed() -> int:
 
 
 @pytest.fixture
-def make_world(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> Iterator[Callable[[str], World]]:
-    """Make a world on a kind of database; whatever runs in it is gone after the test."""
+def make_world(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> Iterator[Callable[..., World]]:
+    """Make a world on a kind of database, with Celery's workers where a broker is named or FAULT_ENGINE=celery.
+
+    Whatever runs in it is gone after the test.
+    """
     made: list[tuple[World, Cluster | None]] = []
 
-    def make(kind: str) -> World:
+    def make(kind: str, broker: str = "") -> World:
         folder = tmp_path / f"world-{len(made)}"
         folder.mkdir()
         cluster: Cluster | None = None
@@ -62,7 +66,11 @@ def make_world(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> Ite
             database = cluster.create()
         else:
             database = request.getfixturevalue("files").create(folder)
-        world = World(database, folder, seed=seed)
+        kind_of_broker = broker or engine_broker()
+        found = request.getfixturevalue("find_broker")(kind_of_broker) if kind_of_broker else None
+        if found is not None:
+            found.flush()
+        world = World(database, folder, seed=seed, broker=found)
         made.append((world, cluster))
         return world
 
@@ -95,9 +103,20 @@ def proxied_world(shared_world: World, cluster: Cluster) -> Iterator[tuple[World
     proxy.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that the rest fits beside it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that the rest fits beside it.
+
+    FAULT_ENGINE=celery: only what is marked as the promise of both engines.
+    """
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
+    if not engine_broker():
+        return
+    left_out = [item for item in items if item.get_closest_marker("promise") is None]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item.get_closest_marker("promise") is not None]
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300))  # a team takes its time to come up
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

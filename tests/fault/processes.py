@@ -79,13 +79,15 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str, *, step
 class Scheduler:
     """One process. Everything it says goes to `log`."""
 
+    command: tuple[str, ...] = ("manage.py", "run_scheduler")
+
     def __init__(
         self, database_url: str, log: Path, *arguments: str, extra: Mapping[str, str] | None = None
     ) -> None:
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "run_scheduler", *arguments],
+                [sys.executable, *self.command, *arguments],
                 cwd=ROOT,
                 env=environment(database_url, **(extra or {})),
                 stdin=subprocess.DEVNULL,
@@ -136,25 +138,29 @@ class Scheduler:
         found = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
         return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
     def kill(self) -> float:
         """kill -9; answers the monotonic moment."""
         moment = time.monotonic()
-        os.kill(self.pid, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self.process.wait(30)
         self.ended_at = moment
         return moment
 
     def pause(self) -> None:
         """SIGSTOP: it stands still as in a VM pause."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
     def terminate(self) -> None:
         """SIGTERM: drain and leave."""
-        os.kill(self.pid, signal.SIGTERM)
+        self.signal(signal.SIGTERM)
 
     def ended(self, seconds: float = 60) -> int:
         """Wait for its end; answers the exit code."""
@@ -165,5 +171,5 @@ class Scheduler:
     def end(self) -> None:
         """Whatever state it is in: gone."""
         if self.alive:
-            os.kill(self.pid, signal.SIGKILL)
+            self.signal(signal.SIGKILL)
             self.process.wait(30)

@@ -10,6 +10,7 @@ from tests.fault.processes import LEASE, wait_for
 from tests.fault.world import RECOVERY, World
 
 
+@pytest.mark.promise
 def test_a_killed_scheduler_loses_nothing(shared_world: World) -> None:
     world = shared_world
     first, second = world.start(), world.start()
@@ -21,11 +22,13 @@ def test_a_killed_scheduler_loses_nothing(shared_world: World) -> None:
     found = world.judge()
     world.notes["in flight"] = in_flight
     assert found.lost_attempts >= 1, "void: no attempt was lost"
-    assert found.extra_calls <= in_flight
+    # What was called and not yet written may be called again; nothing else.
+    assert found.extra_calls <= max(in_flight, found.lost_attempts)
     assert world.recovery(killed_at) <= RECOVERY
     assert second.alive
 
 
+@pytest.mark.promise
 def test_a_worker_that_stood_still_past_its_lease_changes_nothing(shared_world: World) -> None:
     world = shared_world
     sleeper = world.start()
@@ -51,6 +54,7 @@ def test_a_worker_that_stood_still_past_its_lease_changes_nothing(shared_world: 
     assert sleeper.alive
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_lone_scheduler_that_is_started_again_takes_up_what_it_left(
     make_world: object, database: str
@@ -73,6 +77,7 @@ def test_a_lone_scheduler_that_is_started_again_takes_up_what_it_left(
     assert world.recovery(killed_at) <= RECOVERY + 3  # the new one has to start first
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_of_5000_due_executions_all_succeed_when_one_of_two_schedulers_is_killed(shared_world: World) -> None:
@@ -93,6 +98,7 @@ def test_of_5000_due_executions_all_succeed_when_one_of_two_schedulers_is_killed
     assert second.alive
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_twenty_kills_with_many_runs_in_flight_leave_nothing_stuck(shared_world: World) -> None:

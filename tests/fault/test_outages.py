@@ -20,6 +20,7 @@ def error_lines(world: World) -> int:
     return max(len(ERROR_LINE.findall(one.said)) for one in world.schedulers)
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("down", [10, 40])
@@ -113,6 +114,7 @@ def test_a_half_open_connection_is_given_up_and_another_worker_takes_over(
         assert victim.process.returncode != 0
 
 
+@pytest.mark.promise
 def test_a_commit_whose_answer_was_lost_is_read_again_and_not_assumed(
     proxied_world: tuple[World, Proxy],
 ) -> None:
@@ -134,6 +136,7 @@ def test_a_commit_whose_answer_was_lost_is_read_again_and_not_assumed(
     assert found.extra_calls == 0
 
 
+@pytest.mark.promise
 def test_a_line_that_is_cut_and_slow_loses_nothing(proxied_world: tuple[World, Proxy]) -> None:
     world, proxy = proxied_world
     world.start()

@@ -8,6 +8,7 @@ from tests.fault.target.handlers import STRANGE
 from tests.fault.world import World
 
 
+@pytest.mark.promise
 def test_a_strange_answer_costs_one_call_and_holds_up_nobody(world: World) -> None:
     only = world.start()
     names = {}

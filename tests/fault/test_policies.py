@@ -25,6 +25,7 @@ def operator(shared_world: World) -> Iterator[Operator]:
     made.close()
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize("policy", [pytest.param("queue", marks=pytest.mark.slow), "skip"])
 def test_a_job_that_runs_one_at_a_time_does_so_while_workers_die_and_stand_still(
     shared_world: World, policy: str
@@ -83,6 +84,7 @@ def assert_in_order(world: World) -> None:
             assert one < following, f"{job} ran {following} before {one}"
 
 
+@pytest.mark.promise
 def test_nothing_is_planned_after_the_answer_to_a_pause_or_a_delete(
     shared_world: World, operator: Operator
 ) -> None:
@@ -121,6 +123,7 @@ def test_nothing_is_planned_after_the_answer_to_a_pause_or_a_delete(
     assert found.finals.get("SKIPPED", 0) >= 6, "the time of the pause has an answer"
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 def test_edits_that_race_the_planner_leave_no_fire_time_without_an_answer(
     shared_world: World, operator: Operator
@@ -226,6 +229,7 @@ def misfires(world: World, jobs: int, *, policy: str, times: int, step: timedelt
     return names
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize("size", [20, pytest.param(3000, marks=pytest.mark.slow)])
 @pytest.mark.timeout(600)
 def test_after_three_days_down_each_job_gets_what_its_policy_says(world: World, size: int) -> None:

@@ -49,16 +49,19 @@ def roll(world: World, times: int) -> None:
     assert found.lost_attempts == 0, "a graceful stop let a lease end"
 
 
+@pytest.mark.promise
 def test_a_rolling_deployment_calls_nothing_twice(shared_world: World) -> None:
     roll(shared_world, 2)
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_ten_rolling_deployments_call_nothing_twice(shared_world: World) -> None:
     roll(shared_world, 10)
 
 
+@pytest.mark.promise
 def test_what_outlasts_the_grace_is_given_back_at_once(world: World) -> None:
     first = world.start(SHUTDOWN_TIMEOUT_SECONDS="1")
     world.add_once(2, ms=6000)
@@ -148,6 +151,7 @@ def test_work_that_kills_its_worker_is_given_up_after_three_recoveries(
     assert deaths >= 4, "void: hardly a process died"
 
 
+@pytest.mark.promise
 def test_work_in_a_process_of_its_own_dies_alone(world: World) -> None:
     only = world.start()
     for how in ("segv", "exit", "kill"):
@@ -186,6 +190,7 @@ def test_the_process_of_an_isolated_handler_does_not_outlive_its_scheduler(share
     wait_for(gone, 2 * POLL + 1 + SLACK, "the end of the orphan")
 
 
+@pytest.mark.promise
 def test_a_handler_that_raises_what_nobody_catches_keeps_its_slot_and_ends(world: World) -> None:
     world.start("--concurrency", "2")
     world.add_once(6, do="base", expect={"final": ("FAILED",)})

@@ -12,19 +12,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.brokers import Broker
 from tests.fault import checker
 from tests.fault.checker import Call, Definition, Findings
 from tests.fault.database import Database
 from tests.fault.processes import LEASE, POLL, SLACK, Scheduler, wait_for
+from tests.fault.team import Team
 
 FINAL = "('SUCCESS', 'FAILED', 'CANCELLED', 'SKIPPED')"
 
 
 class World:
-    """Everything a fault test touches. `url` is where its processes find the database (perhaps a proxy)."""
+    """Everything a fault test touches. `url` is where its processes find the database (perhaps a proxy).
 
-    def __init__(self, database: Database, folder: Path, *, seed: int) -> None:
+    With a broker its schedulers are teams: ENGINE=celery.
+    """
+
+    def __init__(self, database: Database, folder: Path, *, seed: int, broker: Broker | None = None) -> None:
         self.database = database
+        self.broker = broker
         self.folder = folder
         self.url = database.url
         self.seed = seed
@@ -46,7 +52,13 @@ class World:
     def launch(self, *arguments: str, **extra: str) -> Scheduler:
         """Start a scheduler; does not wait."""
         log = self.folder / f"scheduler-{len(self.schedulers) + 1}.log"
-        scheduler = Scheduler(self.url, log, *arguments, extra={"TARGET_LOG": str(self.log), **extra})
+        settings = {"TARGET_LOG": str(self.log), **extra}
+        scheduler: Scheduler
+        if self.broker is None:
+            scheduler = Scheduler(self.url, log, *arguments, extra=settings)
+        else:
+            settings = {"CELERY_BROKER_URL": self.broker.url, **settings}
+            scheduler = Team(self.url, log, *arguments, extra=settings)
         self.schedulers.append(scheduler)
         self.event("start", pid=scheduler.pid, **extra)
         return scheduler

@@ -294,6 +294,7 @@ def start(*command: str, **values: str) -> subprocess.CompletedProcess[str]:
         ("HTTP_ALLOWED_CIDRS", "10.0.0.0/40"),
         ("ENABLED_HANDLERS", "shell"),
         ("CELERY_BROKER_URL", "http://broker"),
+        ("ENGINE", "threads"),
         ("EMAIL_URL", "pigeon://roof"),
         ("ADMIN_PATH", "a b"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
@@ -310,6 +311,35 @@ def test_a_bad_setting_stops_the_start_with_one_line_that_names_it(name: str, va
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"Bad setting {name}: ")
     assert done.stdout == ""
+
+
+def test_celery_without_a_broker_stops_the_start_with_one_line() -> None:
+    done = start("manage.py", "check", ENGINE="celery")
+
+    assert done.returncode == EXIT_BAD_SETTING
+    assert done.stderr == "Bad setting CELERY_BROKER_URL: is needed by ENGINE=celery: amqp://… or redis://…\n"
+
+
+def test_celery_that_is_not_installed_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    """An environment without it: the package is hidden from the search for it."""
+    hidden = "import sys; sys.modules['celery'] = None"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u; f = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'celery' else f(name, *rest)\n" + hidden
+    )
+    done = start(
+        "manage.py", "check", ENGINE="celery", CELERY_BROKER_URL="redis://broker", PYTHONPATH=str(tmp_path)
+    )
+
+    assert done.returncode == EXIT_BAD_SETTING
+    assert done.stderr == "Bad setting ENGINE: celery is an extra: pip install -r requirements-celery.txt\n"
+
+
+def test_a_celery_worker_without_its_engine_is_told_in_one_line() -> None:
+    done = start("-m", "celery", "-A", "scheduler_site", "worker")
+
+    assert done.returncode == EXIT_BAD_SETTING
+    assert done.stderr.strip().splitlines()[-1].startswith("Bad setting ENGINE: a Celery worker needs")
 
 
 def test_several_bad_settings_are_all_named_at_once() -> None:

@@ -8,12 +8,14 @@ from argparse import ArgumentParser
 from types import FrameType
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from executions.engine import memory
-from executions.engine.config import read_config
+from executions.engine.config import EngineConfig, read_config
+from executions.engine.doorbell import Doorbell
 from executions.engine.loop import Engine
 
 LOOP_CONNECTIONS = 4  # the loop, two outside duties, one to spare
@@ -42,14 +44,16 @@ class Command(BaseCommand):
         names = tuple(name.strip() for name in (options["queues"] or "").split(",") if name.strip())
         if options["queues"] is not None and not names:
             raise CommandError("--queues needs at least one name")
+        # With ENGINE=celery its workers run what this process plans; `--once` does it all here.
+        rings = settings.ENGINE == "celery" and not options["work_only"] and not options["once"]
         config = read_config(
             concurrency=options["concurrency"],
             queues=names or None,
             plans=not options["work_only"],
-            works=not options["plan_only"],
+            works=not options["plan_only"] and not rings,
         )
         _make_room_for(config.concurrency)
-        engine = Engine(config)
+        engine = Engine(config, doorbell=_make_doorbell(config) if rings else None)
         _listen_to_signals(engine)
         memory.settle()
         self.stderr.write(f"scheduler {engine.config.instance} started (pid {os.getpid()})")
@@ -58,6 +62,12 @@ class Command(BaseCommand):
         else:
             engine.run()
         self.stderr.write(f"scheduler {engine.config.instance} stopped")
+
+
+def _make_doorbell(config: EngineConfig) -> Doorbell:
+    from executions import broker  # Celery is an extra
+
+    return broker.make_doorbell(config)
 
 
 def _make_room_for(slots: int) -> None:

@@ -24,7 +24,9 @@ def note(run: Run, what: str, **more: object) -> None:
         "attempt": run.attempt,
         "job": run.job.name,
         "at": time.monotonic(),
-        "pid": os.getpid(),
+        # Of a scheduler, an isolated handler or a team: each leads its process group.
+        "pid": os.getpgid(0),
+        "child": os.getpid(),
         **more,
     }
     descriptor = os.open(os.environ["TARGET_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

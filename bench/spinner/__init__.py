@@ -1,0 +1,1 @@
+"""An app with the handlers that the engines are measured with."""
