@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 AHEAD = 10  # bells for each slot of the workers: what they can take until the next look
 LEAST_AHEAD = 20
 BEYOND = 50  # rows that are looked at behind those, in case that limits hold some back
+LANES = 1000  # jobs whose first execution is looked at where limits hold back what stands first
 RING_AGAIN = timedelta(seconds=30)
 PACE = 0.05  # seconds between looks while there is something to ring for
 TRY_AGAIN = 1.0  # seconds between tries to reach a broker that does not answer
@@ -173,10 +174,16 @@ def find_startable(now: datetime, *, size: int) -> list[Due]:
     due = _judge(rows, now, size)
     if len(rows) < size + BEYOND or len(due) >= size:
         return due
-    lanes = facts.lanes(now, queues=(), without_jobs=(), without_tags=(), without_queues=())
-    known = {row[0] for row in rows}
-    heads = _named([head for _, _, head in lanes])
-    return _judge([*rows, *(row for row in heads if row[0] not in known)], now, size)
+    after, known = 0, {row[0] for row in rows}
+    while len(due) < size:
+        lanes = facts.lanes(now, after=after, size=LANES, queues=(), without_tags=(), without_queues=())
+        heads = _named([head for _, _, head in lanes])
+        rows += [row for row in heads if row[0] not in known]
+        due = _judge(rows, now, size)
+        if len(lanes) < LANES:
+            break
+        after = lanes[-1][0]
+    return due
 
 
 _COLUMNS = """e.id, e.job_id, e.priority, e.next_attempt_at, e.scheduled_at, e.trigger, e.queue,

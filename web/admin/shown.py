@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 NOTHING = "\N{EN DASH}"
 LONGEST_NAME = 80
@@ -90,7 +90,7 @@ def moment(at: datetime | None, zone: str = "UTC", *, seconds: bool = True) -> S
     # A long zone may stand in a line of its own, where room is scarce.
     return format_html(
         '<time{} datetime="{}"><span class="clock">{}</span> <span class="zone">{}</span></time>',
-        "" if zone == "UTC" else mark_safe(' class="elsewhere"'),
+        "" if zone == "UTC" else format_html(' class="{}"', "elsewhere"),
         at.astimezone(UTC).isoformat(timespec="milliseconds"),
         local.strftime(form),
         label,
