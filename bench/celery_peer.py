@@ -59,7 +59,8 @@ task = getattr(tasks, name)
 connection = psycopg2.connect(os.environ["PEER_STORE"])
 connection.autocommit = True
 cursor = connection.cursor()
-cursor.execute("create table if not exists peer_calls (id serial primary key, status int, body text,"
+cursor.execute("drop table if exists celery_taskmeta, celery_tasksetmeta, peer_calls")
+cursor.execute("create table peer_calls (id serial primary key, status int, body text,"
                " at timestamptz default now())")
 DONE = {
     "backend": "select count(*) from celery_taskmeta where status = 'SUCCESS'",
