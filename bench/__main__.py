@@ -3,7 +3,8 @@
     python -m bench [NAME …] [--full]
 
 NAMEs choose some of the questions. The table replaces the block between the two marks in README.md
-(with NAMEs it is only printed). `--full` takes the sizes of the targets where the usual ones are smaller.
+(with NAMEs it is only printed). `--full` takes the sizes of the targets where the usual ones are smaller,
+and asks the peers that take long.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("durable", (), ("--celery",)),
     ("cost", (), ()),
     ("http_calls", (), ()),
-    ("herd", ("--peers",), ()),
+    ("herd", (), ("--peers",)),
     ("herd", ("--database", "sqlite"), ()),
     ("many_jobs", (), ("--jobs", "100000", "1000000")),
     ("many_jobs", ("--database", "sqlite"), ()),

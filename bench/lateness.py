@@ -1,6 +1,6 @@
 """How late does an idle scheduler call a handler?
 
-    python -m bench.lateness [--fires 1000] [--gap 100] [--database sqlite]
+    python -m bench.lateness [--fires 1000] [--gap 60] [--database sqlite]
 
 One-time jobs at moments with irregular gaps between them, `--gap` ms on average. The handler itself tells
 how long after its fire time it was called, so claim, commit and hand-over are in the figure.
@@ -71,7 +71,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--fires", type=int, default=1000)
-    parser.add_argument("--gap", type=float, default=100.0, help="ms between two of them, on average")
+    parser.add_argument("--gap", type=float, default=60.0, help="ms between two of them, on average")
     add_choice(parser)
     given = parser.parse_args()
     with own_database(given.database, settings="bench.settings"):

@@ -1,6 +1,6 @@
 """What do registered jobs cost while none is due?
 
-    python -m bench.many_jobs [--jobs 100000] [--seconds 30] [--database sqlite]
+    python -m bench.many_jobs [--jobs 100000] [--seconds 20] [--database sqlite]
 
 All jobs have fire times, the next ones days ahead. Beside each size stands a scheduler without a job.
 """
@@ -76,7 +76,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--jobs", type=int, nargs="+", default=[100_000])
-    parser.add_argument("--seconds", type=float, default=30.0, help="of idling that are measured")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of idling that are measured")
     add_choice(parser)
     given = parser.parse_args()
     found = {}
