@@ -22,7 +22,7 @@ from jsonschema.exceptions import ValidationError
 
 from jobs import definitions, documents
 from jobs.covering import Uncovering, fingerprint, hide_fingerprints
-from jobs.models import AppliedDefinition, Dependency, Job, ScheduleType
+from jobs.models import AppliedDefinition, Dependency, Job, JobState, ScheduleType
 from jobs.versions import MOMENTS
 from jobs.yaml_lines import Located, Path, Unreadable, parse
 from web.moments import parse_since
@@ -239,14 +239,23 @@ def _uncover(
 
 
 def check(entry: Entry, columns: Mapping[str, Any], job: Job | None) -> list[FileProblem]:
-    """The problems of the job as the entry would make it. Files speak with the rights of staff."""
+    """The problems of the job as the entry would make it. Files speak with the rights of staff.
+
+    A job that is switched off may name a handler that is still to be written.
+    """
     if job is None:
         made = Job(name=entry.name, **columns)
     else:
         made = copy.copy(job)
         for name, value in columns.items():
             setattr(made, name, value)
-    return name_problems(entry, definitions.check(made, staff=True))
+    return name_problems(entry, definitions.check(made, staff=True, unwritten=is_off(entry, job)))
+
+
+def is_off(entry: Entry, job: Job | None) -> bool:
+    """Whether the job will be inactive; one whose entry does not say so stays as it is."""
+    before = JobState(job.state) if job else JobState.ACTIVE
+    return bool(entry.document.get("status", documents.STATES.get(before)) == "INACTIVE")
 
 
 def name_problems(entry: Entry, problems: Mapping[str, str]) -> list[FileProblem]:

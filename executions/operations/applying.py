@@ -14,7 +14,7 @@ from executions.operations.definition import create, delete, update
 from executions.operations.dependencies import add_dependency, remove_dependency
 from executions.operations.refusal import Invalid, Refused
 from executions.operations.switches import deactivate, pause, resume
-from jobs import audit, documents, manifest
+from jobs import audit, documents, manifest, registry
 from jobs.audit import Actor
 from jobs.definitions.terms import UNIQUE_NAMES
 from jobs.manifest import Entry, FileProblem, ManifestError
@@ -92,6 +92,9 @@ def compare_file(
         step.is_new = step.job is None
         problems += _read(step, environ)
         steps.append(step)
+        handler = step.columns.get("handler")
+        if handler and handler not in registry.handlers and not problems:
+            warnings.append(f"{entry.name}: no handler is named {handler}: write it, then resume the job")
     problems += _check_dependencies(steps)
     if problems:
         raise ManifestError(problems)

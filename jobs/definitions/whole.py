@@ -26,11 +26,12 @@ from jobs.models import ExecutionType, Job
 from web.strictjson import find_bad_text
 
 
-def check(job: Job, *, staff: bool = False) -> Problems:
+def check(job: Job, *, staff: bool = False, unwritten: bool = False) -> Problems:
     """Every problem of a job's definition; empty when it may be saved.
 
-    `staff`: whether who saves it may name staff-only handlers. Reads the database for the
-    calendar, and for the name where it must be unique.
+    `staff`: whether who saves it may name staff-only handlers; `unwritten`: whether its handler may be
+    one that does not exist yet, as of a job that is brought over switched off. Reads the database for
+    the calendar, and for the name where it must be unique.
     """
     problems = Problems()
     _check_texts(job, problems)
@@ -40,7 +41,7 @@ def check(job: Job, *, staff: bool = False) -> Problems:
     check_call(job, problems)
     check_documents(job, problems)
     _check_retries(job, problems)
-    check_handler(job, staff, problems)
+    check_handler(job, staff, problems, unwritten=unwritten)
     _check_name_is_free(job, problems)
     return problems
 

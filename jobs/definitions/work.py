@@ -52,14 +52,14 @@ def _find_document_problem(value: dict[str, Any]) -> str | None:
     return f"Must not be longer than {MAX_DOCUMENT_BYTES} bytes as JSON" if too_long else None
 
 
-def check_handler(job: Job, staff: bool, problems: Problems) -> None:
+def check_handler(job: Job, staff: bool, problems: Problems, *, unwritten: bool = False) -> None:
     """Add why the handler may not be used, or does not take this payload."""
     if "handler" in problems or "name" in problems:
         return
     name = registry.resolve(handler=job.handler, api=job.api_endpoint, name=job.name)
     field = "handler" if job.handler else "name"
     if name not in registry.handlers:
-        if job.handler:
+        if job.handler and not unwritten:
             problems["handler"] = f"Unknown; known are {', '.join(list_usable(staff=staff))}"
         return
     handler = registry.handlers.get(name)

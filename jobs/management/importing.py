@@ -74,9 +74,7 @@ def save(candidates: Iterable[Candidate], *, by: Actor, dry_run: bool, inactive:
 def _build(one: Candidate) -> Job | None:
     columns, problems = definitions.complete({**one.columns, "metadata": {SOURCE: one.key}})
     job = Job(name=one.name, origin=Origin.IMPORT, **columns)
-    problems |= definitions.check(job, staff=True)
-    if not one.active and str(problems.get("handler", "")).startswith("Unknown"):
-        del problems["handler"]  # the note says that it is still to be written
+    problems |= definitions.check(job, staff=True, unwritten=not one.active)  # a note says it then
     if problems:
         one.lost = "; ".join(f"{documents.WIRE.get(name, name)}: {text}" for name, text in problems.items())
         return None

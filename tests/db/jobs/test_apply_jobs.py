@@ -166,6 +166,16 @@ def test_an_export_holds_no_secret_and_can_name_variables_instead(
     assert apply(file(text)).strip() == "0 created, 0 changed, 0 deleted, 3 unchanged"
 
 
+def test_what_was_imported_before_its_handler_was_written_comes_back_too(file: Any) -> None:
+    text = 'jobs:\n  - name: later\n    schedule: "0 0 * * *"\n    handler: shop.tasks.later\n    status: INACTIVE\n'
+    said = apply(file(text))
+    assert "later: no handler is named shop.tasks.later: write it, then resume the job" in said
+    exported = export()
+    assert yaml.safe_load(exported)["jobs"] == yaml.safe_load(text)["jobs"]
+    assert "0 created, 0 changed, 0 deleted, 1 unchanged" in apply(file(exported))
+    assert "handler: Unknown" in refused(file(text.replace("status: INACTIVE", "status: ACTIVE")))
+
+
 def test_the_differences_are_shown_first_and_a_dry_run_does_nothing(file: Any) -> None:
     apply(file(SECRETS))
     changed = SECRETS.replace("priority: 7", "priority: 2").replace("[money, nightly]", "[money]")

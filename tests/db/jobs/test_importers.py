@@ -183,3 +183,19 @@ def test_no_tables_or_another_database_are_one_clear_line(tmp_path: Path) -> Non
         call("import_celery_beat")
     with pytest.raises(CommandError, match="postgres://"):
         call("import_celery_beat", "--database-url", "mysql://u:p@localhost/x")
+
+
+def test_a_database_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    missing = tmp_path / "none.sqlite3"
+    with pytest.raises(CommandError, match="there is no file"):
+        call("import_celery_beat", "--database-url", f"sqlite:///{missing}")
+    assert not missing.exists()
+
+
+def test_a_crontab_that_may_or_may_not_name_users_is_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "crontab"
+    path.write_text("0 3 * * * root /usr/bin/dump\n0 4 * * * nobody-knows-this-user /usr/bin/dump\n")
+    with pytest.raises(CommandError, match="--format system or --format user"):
+        call("import_crontab", str(path), "--dry-run")
+    said = call("import_crontab", str(path), "--dry-run", "--format", "system")
+    assert said.startswith("read as a system crontab")
