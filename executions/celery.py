@@ -160,6 +160,8 @@ def prepare(sender: Any, **_: Any) -> None:
 @signals.worker_process_init.connect
 def begin_child(**_: Any) -> None:
     """In a new child: what it inherited of the database is its parent's."""
+    if not crew.forks:  # the solo pool sends this too
+        return
     forget_connections()
     crew.watch_lifeline()
     crew.start(1)
