@@ -37,7 +37,7 @@ class Team(Scheduler):
         settings = {"ENGINE": "celery", **(extra or {})}
         super().__init__(database_url, log, COUNT, str(self.children), extra=settings)
 
-    def ready(self, seconds: float = 90) -> Team:
+    def ready(self, seconds: float = 180) -> Team:
         """Wait until the scheduler and every child of the worker's pool have started."""
         super().ready(seconds)
         wait_for(lambda: len(self.workers()) >= self.children, seconds, "the children of the worker")
