@@ -37,6 +37,7 @@ RECONNECT = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
 FOLLOW_EVERY = 5.0  # seconds between looks for queues of jobs that are not listened to yet
 FOLLOW_LIMIT = 2.0
 CONNECTIONS = 4  # of the database, for the engine's loop and what it asks besides its slots
+SLOT_STEP = 0.5
 END_GRACE = 10.0  # seconds beyond SHUTDOWN_TIMEOUT_SECONDS for the engine to say goodbye
 
 
@@ -95,9 +96,15 @@ class Crew:
             self._thread.join(settings.SHUTDOWN_TIMEOUT_SECONDS + END_GRACE)
 
     def wait_for_slot(self) -> None:
-        """Keep a child from taking more while a handler outlives its attempt: Celery ends it at the limit."""
-        if self.forks and self._engine is not None:
-            self._engine.runner.pool.wait_idle()
+        """Keep a child from taking more while a handler outlives its attempt.
+
+        Celery ends it at the hard limit; a child whose engine has said goodbye ends itself.
+        """
+        if not self.forks or self._engine is None or self._thread is None:
+            return
+        while not self._engine.runner.pool.wait_idle(SLOT_STEP):
+            if not self._thread.is_alive():
+                os._exit(0)
 
     # a child hears of its parent's end by the end of a pipe ---------------------------------------
 
@@ -153,6 +160,8 @@ def prepare(sender: Any, **_: Any) -> None:
 @signals.worker_process_init.connect
 def begin_child(**_: Any) -> None:
     """In a new child: what it inherited of the database is its parent's."""
+    if not crew.forks:  # the solo pool sends this too
+        return
     forget_connections()
     crew.watch_lifeline()
     crew.start(1)

@@ -54,10 +54,10 @@ class Pool:
             self._queued += 1
         self._work.put(work)
 
-    def wait_idle(self) -> None:
-        """Sleep until nothing runs and nothing waits."""
+    def wait_idle(self, seconds: float) -> bool:
+        """Sleep until nothing runs and nothing waits, or the time is over; answers whether it is so."""
         with self._idle:
-            self._idle.wait_for(lambda: not self._busy and not self._queued)
+            return self._idle.wait_for(lambda: not self._busy and not self._queued, seconds)
 
     def close(self) -> None:
         """Let every thread end after its present work."""

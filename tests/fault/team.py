@@ -1,7 +1,8 @@
 """ENGINE=celery as one process to break: a scheduler that plans and rings, and a Celery worker.
 
 `python -m tests.fault.team [--concurrency N]` starts both in its own process group, passes signals on, and
-ends when either of them does. FAULT_VISIBILITY is Redis's visibility time-out in seconds.
+ends when either of them does. FAULT_VISIBILITY is Redis's visibility time-out in seconds, FAULT_POOL the kind
+of the worker's pool.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Team(Scheduler):
         settings = {"ENGINE": "celery", **(extra or {})}
         super().__init__(database_url, log, COUNT, str(self.children), extra=settings)
 
-    def ready(self, seconds: float = 90) -> Team:
+    def ready(self, seconds: float = 180) -> Team:
         """Wait until the scheduler and every child of the worker's pool have started."""
         super().ready(seconds)
         wait_for(lambda: len(self.workers()) >= self.children, seconds, "the children of the worker")
@@ -75,6 +76,8 @@ def lead(arguments: list[str]) -> int:
         "--hostname",
         f"{os.getpid()}@%h",
     ]
+    if pool := os.environ.get("FAULT_POOL"):
+        worker += ["--pool", pool]
     both = [
         subprocess.Popen([sys.executable, "manage.py", "run_scheduler"]),
         subprocess.Popen([*worker, *arguments]),

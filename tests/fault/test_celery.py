@@ -255,6 +255,22 @@ def test_a_worker_of_named_queues_leaves_the_others_alone(make_team_world: Calla
     assert world.judge().finals == {"SUCCESS": 4}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_a_worker_without_children_runs_and_leaves_as_one_with_them(
+    make_team_world: Callable[[str], World], pool: str
+) -> None:
+    world = make_team_world("redis")
+    team = start(world, "--concurrency", "1", FAULT_POOL=pool)
+    world.add_once(5, ms=50)
+    world.wait_done(60)
+    assert world.judge().finals == {"SUCCESS": 5}
+    team.terminate()
+    assert team.ended(60) == 0
+    assert world.count("status = 'RUNNING'") == 0
+    assert world.database.fetch("SELECT DISTINCT status FROM scheduler_metadata") == [("INACTIVE",)]
+
+
 def read_messages(url: str) -> list[dict[str, object]]:
     """What Redis holds, as text; the queues are lists of JSON."""
     host, _, port = url.removeprefix("redis://").partition("/")[0].partition(":")
