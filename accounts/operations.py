@@ -11,18 +11,24 @@ from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 
 from accounts.login import count_try
-from accounts.models import User
+from accounts.models import User, UserManager
 from web.errors import Conflict, Forbidden, Invalid
 
 Changes = dict[str, dict[str, Any]]
 
 
-def register(*, email: str, password: str, name: str) -> User:
-    """A new user. Raises Forbidden while registration is closed, Conflict for an e-mail that is taken."""
-    require_open_registration()
+def make_user(*, email: str, password: str, name: str) -> User:
+    """A user to be registered. Hashing takes a while, so it is done before anything is locked."""
+    user = User(email=UserManager.normalize_email(email), name=name)
+    user.set_password(password)
+    return user
+
+
+def register(user: User) -> None:
+    """Save a new user. Raises Conflict for an e-mail that is taken."""
     try:
         with transaction.atomic():
-            return User.objects.create_user(email, password, name=name)
+            user.save()
     except IntegrityError:
         raise Conflict("A user with this e-mail already exists") from None
 
@@ -49,9 +55,8 @@ def check_own_password(user: User, password: str, *, address: str, now: datetime
         raise Invalid({"currentPassword": "Is not the current password"})
 
 
-def change_password(user: User, password: str) -> None:
-    """Set a new password: older access tokens end; API keys stay, they are deleted one by one."""
-    user.set_password(password)
+def save_password(user: User) -> None:
+    """Save what `set_password` made: older access tokens end; API keys stay, they are deleted one by one."""
     user.save(update_fields=["password", "password_changed_at"])
 
 

@@ -22,7 +22,7 @@ from executions.http.errors import CallError, HostBusy
 from executions.http.signature import sign
 from web.redaction import redact
 
-log = logging.getLogger("scheduler.alerts")
+log = logging.getLogger(__name__)
 
 TIMEOUT_MS = 10_000
 MAX_ERROR = 500

@@ -21,7 +21,7 @@ from executions.engine import clock
 from executions.engine.pool import Pool
 from jobs.models import Job
 
-log = logging.getLogger("scheduler.alerts")
+log = logging.getLogger(__name__)
 
 SENDERS = 4
 # How long a claim holds: longer than a send takes, so that only a dead process loses it.

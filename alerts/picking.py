@@ -33,7 +33,7 @@ from alerts.rules import EPISODIC, Happening, Occurrence
 from executions.engine import clock
 from executions.rows import Rows, fetch, moment, read_uuid
 
-log = logging.getLogger("scheduler.alerts")
+log = logging.getLogger(__name__)
 
 LEAD = "lead"
 SWEEP = "sweep"

@@ -233,6 +233,7 @@ def main() -> None:
     parser.add_argument("--steady", type=float, default=60.0, help="seconds at 100 requests/s")
     parser.add_argument("--servers", default="2x4", help="processes x threads, the first for the comparison")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     servers = [tuple(int(part) for part in text.split("x")) for text in given.servers.split(",")]
     with own_database():
         jobs = make_jobs(given.jobs)

@@ -12,7 +12,7 @@ from executions.http.caller import Request
 from executions.http.errors import CallError
 from jobs.http_rules import mask_url
 
-log = logging.getLogger("scheduler.deadman")
+log = logging.getLogger(__name__)
 
 EVERY = timedelta(minutes=1)
 TIMEOUT_MS = 10_000

@@ -34,7 +34,7 @@ from executions.rows import (
     write,
 )
 
-log = logging.getLogger("scheduler.lifecycle")
+log = logging.getLogger(__name__)
 
 STATEMENT_ROWS = 1000
 MAX_COUNT = 2**31 - 1  # what a column has room for

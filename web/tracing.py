@@ -21,7 +21,7 @@ Fact = str | int | float | bool
 Facts = Mapping[str, Fact]
 Carrier = Mapping[str, str]
 
-log = logging.getLogger("web.tracing")
+log = logging.getLogger(__name__)
 
 NOTHING: Carrier = MappingProxyType({})
 NEEDED = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")

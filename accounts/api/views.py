@@ -44,9 +44,9 @@ class SignInViewSet(ApiViewSet):
     def register(self, request: Request) -> Response:
         """Make an account and log in. 403 unless REGISTRATION_OPEN, 409 for an e-mail that is taken."""
         operations.require_open_registration()
-        body = self.read_body(RegisterSerializer)
+        user = operations.make_user(**self.read_body(RegisterSerializer))
         with transaction.atomic():
-            user = operations.register(**body)
+            operations.register(user)
             audit.write("CREATED", by=user.email, subject=f"user:{user.pk}", changes={"email": user.email})
         token = issue_token(user, now=timezone.now())
         return Response({"user": UserSerializer(user).data, "access_token": token}, status=201)
@@ -86,6 +86,7 @@ class MeViewSet(ApiViewSet):
         if "password" in body:
             address = request.META.get("REMOTE_ADDR", "")
             operations.check_own_password(user, body["current_password"], address=address, now=timezone.now())
+            user.set_password(body["password"])
         self._save(user, body)
         return Response(UserSerializer(user).data)
 
@@ -93,7 +94,7 @@ class MeViewSet(ApiViewSet):
     def _save(self, user: User, body: dict[str, Any]) -> None:
         changes: dict[str, Any] = {}
         if "password" in body:
-            operations.change_password(user, body["password"])
+            operations.save_password(user)
             changes["password"] = {"old": MASK, "new": MASK}
         if body.get("name", user.name) != user.name:
             changes["name"] = {"old": user.name, "new": body["name"]}

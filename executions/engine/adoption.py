@@ -33,7 +33,7 @@ from jobs.models import (
 from jobs.timing import Calendar as Days
 from jobs.timing import Schedule
 
-log = logging.getLogger("scheduler.planner")
+log = logging.getLogger(__name__)
 
 MILLISECOND = timedelta(milliseconds=1)
 # Outside these a next run that SQL set is no time of any schedule.

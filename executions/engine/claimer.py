@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 
 from executions import lifecycle
-from executions.engine import dependencies, facts
+from executions.engine import clock, dependencies, facts
 from executions.engine.assignment import Assignment, Definition
 from executions.engine.config import EngineConfig
 from executions.engine.facts import Waiting
@@ -149,7 +149,11 @@ class Claimer:
             [one.candidate for one in rows.values()], room, slots=slots - len(found.assignments)
         )
         found.held |= admission.held
-        found.assignments += self._claim(admission, rows, definitions, jobs_once(jobs), now, found.confirmed)
+        if admission.taken:
+            # Read anew behind the locks: a run that had to end first must not seem to end after this start.
+            at = clock.now()
+            once = jobs_once(jobs)
+            found.assignments += self._claim(admission, rows, definitions, once, at, found.confirmed)
         return room
 
     def _settle_dependencies(

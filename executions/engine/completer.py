@@ -10,14 +10,14 @@ from datetime import datetime
 from django.db import InterfaceError, OperationalError
 
 from executions import lifecycle
-from executions.engine import outcome
+from executions.engine import chronicle, outcome
 from executions.engine.assignment import Assignment
 from executions.engine.outcome import Outcome
 from executions.faults import fault
 from executions.lifecycle import Ending, LogLine
 from jobs.contract import HandlerError
 
-log = logging.getLogger("scheduler.completer")
+log = logging.getLogger(__name__)
 
 MAX_GROUP = 500
 
@@ -51,6 +51,7 @@ def complete(reports: Sequence[Report], now: datetime) -> Completed:
     fault("complete_before")
     ended = _finish(endings, now) if endings else lifecycle.Ended(applied=[], stale=0)
     fault("complete_after_commit")
+    chronicle.tell(ended.applied, {one.assignment.claim.token: one.assignment for one in reports})
     return Completed(
         written=len(ended.applied),
         stale=ended.stale,

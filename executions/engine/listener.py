@@ -24,7 +24,7 @@ from executions.engine import clock
 from web import patience
 from web.patience import PatientConnection
 
-log = logging.getLogger("scheduler.listener")
+log = logging.getLogger(__name__)
 
 STEP = 1.0  # seconds between looks whether to end
 PROBE_AFTER = 20  # steps without a ring after which the connection is tried

@@ -30,7 +30,7 @@ from executions.faults import fault
 from executions.rows import fetch, plan_afresh
 from web import tracing
 
-log = logging.getLogger("scheduler.loop")
+log = logging.getLogger(__name__)
 
 DATABASE_LIMIT = 5.0  # seconds that one step of database work may take
 DUTY_LIMIT = 30.0

@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-log = logging.getLogger("scheduler.pool")
+log = logging.getLogger(__name__)
 
 Work = Callable[[], None]
 

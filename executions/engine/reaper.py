@@ -12,7 +12,7 @@ from executions.faults import fault
 from executions.lifecycle import Ending, Expired
 from executions.retry import CRASH_RECOVERIES
 
-log = logging.getLogger("scheduler.reaper")
+log = logging.getLogger(__name__)
 
 BATCH = 500
 
@@ -34,7 +34,7 @@ def reap(now: datetime, lease: timedelta) -> int:
     for entry in lost:
         log.warning(
             "worker lost",
-            extra={"executionId": str(entry.claim.execution_id), "attempt": entry.claim.attempt},
+            extra={"execution_id": str(entry.claim.execution_id), "attempt": entry.claim.attempt},
         )
     return len(lost)
 

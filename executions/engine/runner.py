@@ -23,9 +23,9 @@ from executions.faults import fault
 from executions.lifecycle import Advance, Claim, LogLine
 from jobs import definitions, registry
 from jobs.contract import JobInfo, PermanentError, Progress, Result, Run, Stopped
-from web import patience, tracing
+from web import logcontext, patience, tracing
 
-log = logging.getLogger("scheduler.runner")
+log = logging.getLogger(__name__)
 
 MAX_LINES = 1000
 RENEW_LIMIT = 5.0  # seconds that confirming a lease before the call may wait for each answer
@@ -334,7 +334,8 @@ class Runner:
         # A statement of the handler may take as long as the attempt, but never for ever.
         with patience.limit(active.assignment.job.timeout_ms / 1000 + TIMEOUT_GRACE):
             fault("call_before")
-            outcome = call_traced(active) if tracing.is_on() else call(active)
+            with logcontext.bound(**_names(active)):
+                outcome = call_traced(active) if tracing.is_on() else call(active)
             fault("call_after")
         self._remember(active)
         return outcome
@@ -392,6 +393,16 @@ class Runner:
         active.ended = True
         self._finished.append(Finished(active=active, outcome=outcome))
         self._active.pop(active.claim.token, None)
+
+
+def _names(active: Active) -> dict[str, Any]:
+    """What every log line of a handler is about."""
+    claim = active.claim
+    return {
+        "job_id": str(active.assignment.job.uuid),
+        "execution_id": str(claim.execution_id),
+        "attempt": claim.attempt,
+    }
 
 
 def _since(active: Active) -> int:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 from web import patience
 
-log = logging.getLogger("scheduler.watchdog")
+log = logging.getLogger(__name__)
 
 STEP = 0.2  # seconds between looks
 

@@ -96,7 +96,7 @@ def test_a_pooler_that_swallows_notifications_is_found_out_and_told(
     heard = threading.Semaphore(0)
     deaf = Listener(heard.release)
     try:
-        with caplog.at_level(logging.WARNING, "scheduler.listener"):
+        with caplog.at_level(logging.WARNING, "executions.engine.listener"):
             deaf.start()
             assert heard.acquire(timeout=30), "it looks for what was rung meanwhile"
         assert "set DB_PGBOUNCER=true" in caplog.text
@@ -134,7 +134,7 @@ def test_a_connection_that_went_silent_is_opened_anew_without_a_warning(
     monkeypatch.setattr(listener, "RECONNECT_AFTER", 0.05)
     heard = threading.Semaphore(0)
     found = HalfOpen(heard.release)
-    with caplog.at_level(logging.WARNING, "scheduler.listener"):
+    with caplog.at_level(logging.WARNING, "executions.engine.listener"):
         found.start()
         assert found.trials.acquire(timeout=30), "a trial that was heard"
         found.silent.set()

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import exceptions as django_errors
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions as rest_errors
 from rest_framework.response import Response
@@ -35,6 +35,7 @@ from web.strictjson import BODY
 logger = logging.getLogger(__name__)
 
 MAX_PROBLEMS = 100
+AWAY = frozenset({"25P03", "25006"})  # idle_in_transaction_session_timeout, read_only_sql_transaction
 _CLEARER = {
     "required": "Required",
     "null": "Must not be null",
@@ -159,10 +160,17 @@ def _from_django(exception: Exception, context: Mapping[str, Any]) -> Refusal | 
             return Invalid(list_problems(detail))
         case django_errors.RequestDataTooBig():
             return PayloadTooLarge("The body must not be longer than 1 MiB")
-        case OperationalError() | InterfaceError():
+        case OperationalError() | InterfaceError() | InternalError() if _is_neighbours_fault(exception):
             logger.error("the database did not answer: %s", exception)
             return Unavailable("The database does not answer; try again")
     return None
+
+
+def _is_neighbours_fault(error: Exception) -> bool:
+    # An InternalError is mostly ours; not where the server ended a transaction that stood still, or where
+    # it became a read-only standby.
+    state = getattr(error.__cause__, "sqlstate", None)
+    return not isinstance(error, InternalError) or state in AWAY
 
 
 def _from_rest_framework(exception: rest_errors.APIException, context: Mapping[str, Any]) -> Refusal | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import MD5PasswordHasher
+from django.db import connection
 from django.test import override_settings
 
 from accounts.models import User
@@ -80,3 +82,22 @@ def test_every_missing_field_is_required() -> None:
 def test_a_password_is_taken_as_it_is_typed() -> None:
     Caller()("post", "/auth/register", GOOD | {"password": "  spaces  "})
     assert User.objects.get().check_password("  spaces  ")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_locked_while_a_password_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[bool] = []
+
+    def encode(hasher: Any, password: str, salt: str) -> str:
+        inside.append(connection.in_atomic_block)
+        return f"{hasher.algorithm}${salt}${password[::-1]}"
+
+    monkeypatch.setattr(MD5PasswordHasher, "encode", encode)
+    with override_settings(REGISTRATION_OPEN=True):
+        answer = Caller()("post", "/auth/register", {"email": "a@b.de", "password": "12345678", "name": "A"})
+    caller = Caller(token=answer.json()["access_token"])
+    change = {"password": "another one", "currentPassword": "12345678"}
+
+    assert caller("patch", "/auth/me", change).status_code == 200
+    assert len(inside) >= 2
+    assert not any(inside)

@@ -8,8 +8,9 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.test import Client, RequestFactory, override_settings
+from psycopg import errors
 
 from accounts.models import User
 from web.api.throttle import LocalCounter
@@ -206,6 +207,25 @@ def test_a_database_that_does_not_answer_is_503(client: Client, monkeypatch: pyt
         LOGIN, {"email": "a@example.com", "password": "x"}, content_type="application/json"
     )
     assert "10.0.0.5" not in json.dumps(check(response, 503, "Service unavailable"))
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "error"),
+    [
+        (errors.IdleInTransactionSessionTimeout, 503, "Service unavailable"),
+        (errors.ReadOnlySqlTransaction, 503, "Service unavailable"),
+        (errors.InFailedSqlTransaction, 500, "Internal server error"),
+    ],
+)
+def test_what_the_server_of_the_database_ended_is_503_and_what_we_broke_is_500(
+    client: Client, monkeypatch: pytest.MonkeyPatch, cause: type[Exception], status: int, error: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise InternalError("terminating connection") from cause("terminating connection")
+
+    monkeypatch.setattr("accounts.api.views.log_in", fail)
+    body = {"email": "a@example.com", "password": "x"}
+    check(client.post(LOGIN, body, content_type="application/json"), status, error)
 
 
 def test_the_admin_keeps_its_own_pages(client: Client) -> None:
