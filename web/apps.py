@@ -1,7 +1,32 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class WebConfig(AppConfig):
     """What every face shares: JSON conventions, errors, envelopes, request ids."""
 
     name = "web"
+
+    def ready(self) -> None:
+        # Django sends these for each app that has models, which this one has not.
+        pre_migrate.connect(_be_patient, dispatch_uid="web.be_patient")
+        post_migrate.connect(_be_strict_again, dispatch_uid="web.be_strict_again")
+
+
+def _be_patient(using: str, **details: Any) -> None:
+    """A migration thinks between its statements, on a busy host for longer than any transaction may idle."""
+    _execute(using, "SET idle_in_transaction_session_timeout = 0")
+
+
+def _be_strict_again(using: str, **details: Any) -> None:
+    _execute(using, "RESET idle_in_transaction_session_timeout")
+
+
+def _execute(using: str, statement: str) -> None:
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
