@@ -1,4 +1,8 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class WebConfig(AppConfig):
@@ -7,7 +11,26 @@ class WebConfig(AppConfig):
     name = "web"
 
     def ready(self) -> None:
-        """Tell what was asked for and cannot be had."""
+        """Tell what was asked for and cannot be had, and give migrations the time they need."""
         from web import tracing
 
         tracing.warn_if_missing()
+        # Django sends these for each app that has models, which this one has not.
+        pre_migrate.connect(_be_patient, dispatch_uid="web.be_patient")
+        post_migrate.connect(_be_strict_again, dispatch_uid="web.be_strict_again")
+
+
+def _be_patient(using: str, **details: Any) -> None:
+    """A migration thinks between its statements, on a busy host for longer than any transaction may idle."""
+    _execute(using, "SET idle_in_transaction_session_timeout = 0")
+
+
+def _be_strict_again(using: str, **details: Any) -> None:
+    _execute(using, "RESET idle_in_transaction_session_timeout")
+
+
+def _execute(using: str, statement: str) -> None:
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(statement)

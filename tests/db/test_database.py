@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import connection
 
 pytestmark = pytest.mark.django_db
@@ -59,3 +60,12 @@ def test_the_server_is_new_enough_for_what_we_ask_of_it() -> None:
         assert tuple(int(part) for part in text.split(".")[:2]) >= (3, 35)
     else:
         assert int(str(answer("SHOW server_version_num"))) >= 140_000
+
+
+def test_a_migration_may_think_for_longer_than_a_transaction_may_idle() -> None:
+    only_on("postgresql")
+
+    emit_pre_migrate_signal(0, False, "default")
+    assert answer("SHOW idle_in_transaction_session_timeout") == "0"
+    emit_post_migrate_signal(0, False, "default")
+    assert answer("SHOW idle_in_transaction_session_timeout") == "10s"

@@ -72,9 +72,11 @@ def fill(world: World) -> None:
 
 
 def tempt(world: World) -> None:
-    """A little of what leads through places that are met seldom."""
-    world.add_once(2, ms=20)
+    """A little of everything once more, for places that somebody else was the first to meet."""
+    world.add_once(3, ms=20)
     world.add_once(1, do="talk", ms=50)
+    world.add_once(1, do="checkpoint")
+    world.add_once(1, do="fail", expect={"final": ("FAILED",)})
     leave_a_corpse(world)
     ask_for_a_requeue(world)
 
@@ -85,12 +87,14 @@ def send_into(world: World, place: str) -> Scheduler:
     hits = 2 if place in OFTEN else 1
     armed = world.launch("--concurrency", "2", SCHEDULER_FAULT=f"{place}:{hits}")
     if place in LEAVING:
+        armed.ready()
+        world.add_once(8, ms=1500)
         world.wait_in_flight(1, armed.pid)
         armed.terminate()
     ends_at = time.monotonic() + 40
     while armed.alive:
         assert time.monotonic() < ends_at, f"void: {place} was not met\n{world.last_words()}"
-        time.sleep(0.2)
+        time.sleep(0.5)
         if place not in LEAVING and time.monotonic() > ends_at - 37:
             tempt(world)
     armed.ended()
@@ -122,9 +126,9 @@ def test_a_process_that_dies_anywhere_loses_and_doubles_nothing(
     last = world.start("--concurrency", "2")
     world.wait_done(60)
     found = world.judge()
-    world.notes |= {"in flight": at_risk, "faults": len(places)}
+    world.notes |= {"in flight": max(at_risk, found.lost_attempts), "faults": len(places)}
     # What was called and not yet written may be called again; nothing else.
-    assert found.extra_calls <= at_risk
+    assert found.extra_calls <= found.lost_attempts
     for one in world.schedulers:
         if one.alive:
             one.terminate()

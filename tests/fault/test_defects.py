@@ -89,8 +89,8 @@ def no_reaper(world: World, defect: str) -> list[str]:
     victim = world.start(FAULT_DEFECT=defect)
     world.add_once(3, ms=1500)
     world.wait_in_flight(3)
-    world.start(FAULT_DEFECT=defect)
     victim.kill()
+    world.start(FAULT_DEFECT=defect)
     return settle(world, LEASE + POLL + 6)
 
 

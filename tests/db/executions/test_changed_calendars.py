@@ -9,40 +9,19 @@ from typing import Any
 import pytest
 
 from executions import ledger, operations
-from executions.engine import adoption, clock, planner
+from executions.engine import clock
 from executions.models import Execution
 from jobs.audit import COMMAND_LINE
 from jobs.models import Calendar, Job
-from tests.db.executions.world import NOW, make_job
+from tests.db.executions.world import NOW, Story, make_job
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
 
-class World:
-    """A clock that moves only when told, and a planner that looks when told. It is a Wednesday, the 4th."""
-
-    now = NOW
-
-    def __call__(self) -> Any:
-        return self.now
-
-    def look(self) -> None:
-        while adoption.adopt(self.now).more:
-            pass
-        while planner.plan_due(self.now).more:
-            pass
-
-    def wait(self, days: int) -> None:
-        """Let days pass with a scheduler that looks every three hours."""
-        for _ in range(days * 8):
-            self.now += DAY / 8
-            self.look()
-
-
 @pytest.fixture
-def world() -> Iterator[World]:
-    world = World()
+def world() -> Iterator[Story]:
+    world = Story()
     with clock.moved(world):
         yield world
 
@@ -64,19 +43,19 @@ def days_that_ran(job: Job) -> list[int]:
     return [row.scheduled_at.day for row in rows]
 
 
-def unanswered(world: World) -> list[Any]:
+def unanswered(world: Story) -> list[Any]:
     return ledger.verify(NOW, world.now, now=world.now).missing
 
 
 @pytest.mark.parametrize("change", [by_verb, by_sql])
 def test_the_past_keeps_the_days_that_it_had(
-    world: World, change: Callable[[Calendar, dict[str, Any]], None]
+    world: Story, change: Callable[[Calendar, dict[str, Any]], None]
 ) -> None:
     calendar = operations.create_calendar("bank", closing("06", "10"), by=COMMAND_LINE)
     job = make_job(cron_expression="0 9 * * *", calendar=calendar, business_day_shift="next")
-    world.wait(3)  # Thursday, and Friday's on Saturday
+    world.wait(3 * DAY, step=DAY / 8)  # Thursday, and Friday's on Saturday
     change(calendar, closing("05", "09"))  # Friday had been open, Thursday closed, and Monday is closed
-    world.wait(5)
+    world.wait(5 * DAY, step=DAY / 8)
     assert days_that_ran(job) == [5, 7, 8, 10, 11, 12]
     assert unanswered(world) == []
     job.refresh_from_db()
@@ -88,7 +67,7 @@ def test_the_past_keeps_the_days_that_it_had(
 
 
 @pytest.mark.parametrize("state", ["active", "paused"])
-def test_what_was_owed_at_the_change_is_answered_by_the_days_of_then(world: World, state: str) -> None:
+def test_what_was_owed_at_the_change_is_answered_by_the_days_of_then(world: Story, state: str) -> None:
     calendar = operations.create_calendar("bank", closing("06"), by=COMMAND_LINE)
     job = make_job(cron_expression="0 9 * * *", calendar=calendar, business_day_shift="next")
     if state == "paused":
@@ -98,26 +77,26 @@ def test_what_was_owed_at_the_change_is_answered_by_the_days_of_then(world: Worl
     job.refresh_from_db()
     if state == "paused":
         operations.resume(job, by=COMMAND_LINE)
-    world.wait(2)
+    world.wait(2 * DAY, step=DAY / 8)
     assert days_that_ran(job) == [9, 10]
     assert unanswered(world) == []
 
 
-def test_a_calendar_that_sql_made_is_taken_as_it_is(world: World) -> None:
+def test_a_calendar_that_sql_made_is_taken_as_it_is(world: Story) -> None:
     Calendar.objects.create(name="plain", definition=closing("06"))
     job = make_job(cron_expression="0 9 * * *", calendar_id="plain", business_day_shift="previous")
-    world.wait(3)
+    world.wait(3 * DAY, step=DAY / 8)
     assert days_that_ran(job) == [5, 7]
     assert unanswered(world) == []
     assert Calendar.objects.get().past == []
 
 
-def test_a_calendar_that_sql_spoils_stops_its_jobs_and_says_why(world: World) -> None:
+def test_a_calendar_that_sql_spoils_stops_its_jobs_and_says_why(world: Story) -> None:
     calendar = operations.create_calendar("bank", closing("06"), by=COMMAND_LINE)
     job = make_job(cron_expression="0 9 * * *", calendar=calendar)
     other = make_job(cron_expression="0 9 * * *")
     by_sql(calendar, {"weekend": "never"})
-    world.wait(2)
+    world.wait(2 * DAY, step=DAY / 8)
     job.refresh_from_db()
     assert "bank" in (job.schedule_error or "")
     assert days_that_ran(other) == [5, 6]

@@ -12,44 +12,21 @@ import pytest
 from django.db import connection
 
 from executions import ledger, operations
-from executions.engine import adoption, clock, planner
+from executions.engine import adoption, clock
 from executions.models import Execution
 from jobs import schedules
 from jobs.audit import COMMAND_LINE
 from jobs.models import AuditEntry, Calendar, Job, JobVersion
 from jobs.timing import between
-from tests.db.executions.world import NOW, make_job
+from tests.db.executions.world import NOW, Story, make_job
 
 pytestmark = pytest.mark.django_db
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
-class World:
-    """A clock that moves only when told, and a planner that looks when told."""
-
-    now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def look(self) -> None:
-        """What one poll does about planning."""
-        while adoption.adopt(self.now).more:
-            pass
-        while planner.plan_due(self.now).more:
-            pass
-
-    def wait(self, span: timedelta, *, step: timedelta = HOUR) -> None:
-        """Let time pass with a scheduler that looks every `step`."""
-        end = self.now + span
-        while self.now < end:
-            self.now = min(self.now + step, end)
-            self.look()
-
-
 @pytest.fixture
-def world() -> Iterator[World]:
-    world = World()
+def world() -> Iterator[Story]:
+    world = Story()
     with clock.moved(world):
         yield world
 
@@ -67,13 +44,13 @@ def ledger_of(job: Job) -> list[tuple[int, str, str | None, int | None]]:
     ]
 
 
-def missing(world: World, start: datetime = NOW) -> list[datetime]:
+def missing(world: Story, start: datetime = NOW) -> list[datetime]:
     found = ledger.verify(start, world.now + timedelta(microseconds=1), now=world.now)
     assert found.unanswered == len(found.missing)
     return [at for _, at in found.missing]
 
 
-def test_fire_times_that_sql_passes_over_are_one_skipped_row(world: World) -> None:
+def test_fire_times_that_sql_passes_over_are_one_skipped_row(world: Story) -> None:
     job = make_job()
     move(job, NOW + 4 * HOUR)
     world.wait(5 * HOUR)
@@ -90,7 +67,7 @@ def test_fire_times_that_sql_passes_over_are_one_skipped_row(world: World) -> No
     assert answer.detail.startswith("the schedule was changed by sql at")
 
 
-def test_they_are_answered_for_at_once_though_they_lie_ahead(world: World) -> None:
+def test_they_are_answered_for_at_once_though_they_lie_ahead(world: Story) -> None:
     job = make_job()
     move(job, NOW + 4 * HOUR)
     world.look()
@@ -99,7 +76,7 @@ def test_they_are_answered_for_at_once_though_they_lie_ahead(world: World) -> No
     assert [answer.outcome for answer in answers] == ["SKIPPED", "SKIPPED", "SKIPPED", "SCHEDULED"]
 
 
-def test_until_a_scheduler_looks_they_are_still_to_come(world: World) -> None:
+def test_until_a_scheduler_looks_they_are_still_to_come(world: Story) -> None:
     job = make_job()
     move(job, NOW + 4 * HOUR)
     job.refresh_from_db()
@@ -108,7 +85,7 @@ def test_until_a_scheduler_looks_they_are_still_to_come(world: World) -> None:
     assert missing(world) == []
 
 
-def test_a_move_while_no_scheduler_ran_is_noticed_when_one_runs(world: World) -> None:
+def test_a_move_while_no_scheduler_ran_is_noticed_when_one_runs(world: Story) -> None:
     job = make_job(catch_up="all", misfire_grace_seconds=0)
     move(job, NOW + 3 * HOUR + 30 * MINUTE)
     world.now += 6 * HOUR
@@ -124,7 +101,7 @@ def test_a_move_while_no_scheduler_ran_is_noticed_when_one_runs(world: World) ->
     assert missing(world) == []
 
 
-def test_an_earlier_time_is_used_once_and_the_schedule_goes_on(world: World) -> None:
+def test_an_earlier_time_is_used_once_and_the_schedule_goes_on(world: Story) -> None:
     job = make_job()
     move(job, NOW + 20 * MINUTE)
     world.wait(2 * HOUR, step=10 * MINUTE)
@@ -133,7 +110,7 @@ def test_an_earlier_time_is_used_once_and_the_schedule_goes_on(world: World) -> 
     assert missing(world) == []
 
 
-def test_a_time_that_was_passed_over_may_be_asked_for_again(world: World) -> None:
+def test_a_time_that_was_passed_over_may_be_asked_for_again(world: Story) -> None:
     """Moved a week ahead by mistake, and back: what was passed over comes after all."""
     job = make_job(misfire_grace_seconds=7200)
     move(job, NOW + 168 * HOUR)
@@ -157,7 +134,7 @@ def test_a_time_that_was_passed_over_may_be_asked_for_again(world: World) -> Non
     assert missing(world) == []
 
 
-def test_null_means_the_next_one_from_now_and_what_was_owed_is_answered_for(world: World) -> None:
+def test_null_means_the_next_one_from_now_and_what_was_owed_is_answered_for(world: Story) -> None:
     job = make_job()
     world.now += 3 * HOUR + MINUTE
     move(job, None)
@@ -172,7 +149,7 @@ def test_null_means_the_next_one_from_now_and_what_was_owed_is_answered_for(worl
 
 
 @pytest.mark.parametrize("word", ["infinity", "-infinity", "10000-01-01 00:00:00", "0044-03-15 00:00:00 BC"])
-def test_a_time_that_python_cannot_say_is_never_or_computed_anew(world: World, word: str) -> None:
+def test_a_time_that_python_cannot_say_is_never_or_computed_anew(world: Story, word: str) -> None:
     if connection.vendor == "sqlite":
         word = {"-infinity": "0001-01-01 00:00:00"}.get(word, "9999-12-31 23:59:59")
     job, other = make_job(), make_job()
@@ -186,7 +163,7 @@ def test_a_time_that_python_cannot_say_is_never_or_computed_anew(world: World, w
     assert job.schedule_error is None
 
 
-def test_sql_may_give_an_edited_schedule_its_next_run_at_the_same_time(world: World) -> None:
+def test_sql_may_give_an_edited_schedule_its_next_run_at_the_same_time(world: Story) -> None:
     job = make_job()
     world.wait(HOUR)
     Execution.objects.update(status="SUCCESS", next_attempt_at=None)
@@ -203,7 +180,7 @@ def test_sql_may_give_an_edited_schedule_its_next_run_at_the_same_time(world: Wo
     assert JobVersion.objects.filter(job=job).count() == 2
 
 
-def test_the_next_run_of_a_one_time_job_is_its_time(world: World) -> None:
+def test_the_next_run_of_a_one_time_job_is_its_time(world: Story) -> None:
     job = make_job(schedule_type="one_time", cron_expression=None, scheduled_at=NOW + HOUR)
     move(job, NOW + 3 * HOUR)
     world.look()
@@ -214,7 +191,7 @@ def test_the_next_run_of_a_one_time_job_is_its_time(world: World) -> None:
     assert missing(world) == []
 
 
-def test_a_move_of_a_paused_job_counts_when_it_is_resumed(world: World) -> None:
+def test_a_move_of_a_paused_job_counts_when_it_is_resumed(world: Story) -> None:
     job = make_job()
     operations.pause(job, by=COMMAND_LINE)
     move(job, NOW + 5 * HOUR)
@@ -229,7 +206,7 @@ def test_a_move_of_a_paused_job_counts_when_it_is_resumed(world: World) -> None:
     assert missing(world) == []
 
 
-def test_a_move_that_nobody_noticed_yet_is_no_hole_for_the_verbs(world: World) -> None:
+def test_a_move_that_nobody_noticed_yet_is_no_hole_for_the_verbs(world: Story) -> None:
     for verb in ("update", "reschedule", "delete", "pause"):
         job = make_job()
         begun = world.now
@@ -246,7 +223,7 @@ def test_a_move_that_nobody_noticed_yet_is_no_hole_for_the_verbs(world: World) -
         Job.objects.all().delete()
 
 
-def test_an_edit_of_calendar_or_shift_by_sql_is_planned_anew_and_kept_as_a_version(world: World) -> None:
+def test_an_edit_of_calendar_or_shift_by_sql_is_planned_anew_and_kept_as_a_version(world: Story) -> None:
     Calendar.objects.create(
         name="closed", definition={"dates": [{"date": "2026-03-05", "open": False}], "weekend": []}
     )
@@ -259,7 +236,7 @@ def test_an_edit_of_calendar_or_shift_by_sql_is_planned_anew_and_kept_as_a_versi
     assert JobVersion.objects.filter(job=job).count() == 2
 
 
-def test_a_row_that_an_older_release_planned_is_taken_as_it_is(world: World) -> None:
+def test_a_row_that_an_older_release_planned_is_taken_as_it_is(world: Story) -> None:
     job = make_job()
     Job.objects.filter(id=job.id).update(
         planned_next_run_at=None, planned_calendar_id=None, planned_business_day_shift=None
@@ -280,7 +257,7 @@ def test_a_row_that_an_older_release_planned_is_taken_as_it_is(world: World) -> 
     assert not AuditEntry.objects.filter(job=job).exists()
 
 
-def test_a_cursor_set_back_over_runs_and_stretches_answers_for_nothing_twice(world: World) -> None:
+def test_a_cursor_set_back_over_runs_and_stretches_answers_for_nothing_twice(world: Story) -> None:
     job = make_job(cron_expression="* * * * *", misfire_grace_seconds=0)
     world.wait(5 * MINUTE, step=MINUTE)
     world.now += 30 * MINUTE
@@ -307,7 +284,7 @@ def answered_twice(job: Job) -> dict[datetime, int]:
 
 @pytest.mark.parametrize("seed", [0, 2, 8, 264])
 def test_a_random_story_of_moves_by_sql_and_verbs_leaves_nothing_open_and_nothing_double(
-    world: World, seed: int
+    world: Story, seed: int
 ) -> None:
     rng = random.Random(seed)
     job = make_job(

@@ -7,12 +7,36 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from executions.engine import adoption, planner
 from executions.models import Attempt, DeadLetter, Execution, Instance, Status
 from jobs import schedules, versions
 from jobs.models import Job
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
+
+
+class Story:
+    """A clock that moves only when told, and a planner that looks when told."""
+
+    now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def look(self) -> None:
+        """What one poll does about planning."""
+        while adoption.adopt(self.now).more:
+            pass
+        while planner.plan_due(self.now).more:
+            pass
+
+    def wait(self, span: timedelta, *, step: timedelta = timedelta(hours=1)) -> None:
+        """Let time pass with a scheduler that looks every `step`."""
+        end = self.now + span
+        while self.now < end:
+            self.now = min(self.now + step, end)
+            self.look()
 
 
 def make_job(*, planned_at: datetime | None = NOW, **fields: Any) -> Job:
