@@ -50,6 +50,5 @@ def _tell(ending: Ending, assignment: Assignment) -> None:
         "reason": ending.reason,
         "error": ending.message[:MESSAGE_LENGTH] if ending.message else None,
     }
-    log.log(
-        level, f"execution {words}", extra={name: fact for name, fact in facts.items() if fact is not None}
-    )
+    known = {name: fact for name, fact in facts.items() if fact is not None}
+    log.log(level, "execution %s", words, extra=known)
