@@ -247,11 +247,14 @@ class Runner:
     def is_hungry(self) -> bool:
         """Whether to claim now: a slot is idle, or half of what may be claimed ahead is used up."""
         wanted = self.appetite
-        return wanted > 0 and (not self.pool.queued or 2 * wanted >= self.pool.size + self._horizon())
+        return wanted > 0 and (not self.pool.queued or 2 * wanted >= self._horizon())
 
     def _horizon(self) -> int:
-        recent = [spent for spent, at in self._durations.values() if clock.monotonic() - at < 2.0]
-        if not recent or max(recent) > PREFETCH_HORIZON:
+        """How many runs will end, by the longest recent duration, while a claim is on its way."""
+        at = clock.monotonic()
+        known = list(self._durations.values())  # at once: slots write into it meanwhile
+        recent = [spent for spent, ended in known if at - ended < 2.0]
+        if not recent:
             return 0
         return min(MAX_PREFETCH, int(self.pool.size * PREFETCH_HORIZON / max(max(recent), 1e-5)))
 
