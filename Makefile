@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
 # Tests in as many processes as there are processors; PYTEST_ARGS is added to every run.
 PARALLEL ?= -n auto --dist loadfile
+# Tests of whole processes and pages wait as often as they work.
+WAITING ?= -n 4 --dist loadfile
 # Fault tests wait more than they work; each of these processes has a PostgreSQL of its own to crash.
 FAULTS ?= -n 3 --dist worksteal
 CELERY_SELECTION := killed_scheduler or given_back_at_once or midnight
@@ -27,11 +29,13 @@ test: dev lint ## Run every check and test, on SQLite and on PostgreSQL
 	  echo "== rules, properties, house"; \
 	  TEST_DATABASE=sqlite $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/unit tests/property tests/architecture; \
 	  echo "== SQLite"; \
-	  TEST_DATABASE=sqlite $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db tests/e2e; \
+	  TEST_DATABASE=sqlite $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db; \
+	  TEST_DATABASE=sqlite $(PYTEST) $(WAITING) $(PYTEST_ARGS) tests/e2e; \
 	  if [ -n "$$TEST_DATABASE_URL" ]; then \
 	    echo "== PostgreSQL"; \
-	    TEST_DATABASE=postgresql $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db tests/e2e \
+	    TEST_DATABASE=postgresql $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db \
 	      tests/property/test_lifecycle_machine.py; \
+	    TEST_DATABASE=postgresql $(PYTEST) $(WAITING) $(PYTEST_ARGS) tests/e2e; \
 	    echo "== Faults, the quick ones (make fault runs all)"; \
 	    TEST_DATABASE=postgresql $(PYTEST) $(FAULTS) $(PYTEST_ARGS) -m "not slow" tests/fault; \
 	    echo "== The same promise with Celery workers, a selection (make fault runs all)"; \
