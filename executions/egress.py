@@ -13,6 +13,7 @@ from executions.http.caller import Answer, Caller, Request
 from executions.http.guard import EgressGuard
 from jobs.http_rules import RuleError, read_url
 from web import tracing
+from web.spans import Fact, Facts
 
 _one_makes = threading.Lock()
 
@@ -52,8 +53,8 @@ def _make(hosts: tuple[str, ...], cidrs: tuple[str, ...], max_per_host: int) -> 
     return Caller(guard=EgressGuard.of(allowed_hosts=hosts, allowed_cidrs=cidrs), max_per_host=max_per_host)
 
 
-def _describe(request: Request) -> tracing.Facts:
-    facts: dict[str, tracing.Fact] = {"http.request.method": request.method}
+def _describe(request: Request) -> Facts:
+    facts: dict[str, Fact] = {"http.request.method": request.method}
     try:
         scheme, host, port = read_url(request.url).origin
     except RuleError:

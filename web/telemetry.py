@@ -33,7 +33,7 @@ from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from web.redaction import redact
-from web.tracing import NOTHING, Carrier, Facts
+from web.spans import NOTHING, Carrier, Facts
 
 NAME = "batch-job-scheduler"
 KINDS = {

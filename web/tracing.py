@@ -7,40 +7,18 @@ first span, knows the library.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.util import find_spec
-from types import MappingProxyType
-from typing import Protocol
 from uuid import UUID
 
 from django.conf import settings
 
-Fact = str | int | float | bool
-Facts = Mapping[str, Fact]
-Carrier = Mapping[str, str]
+from web.spans import NOTHING, Carrier, Facts, Span
 
 log = logging.getLogger(__name__)
 
-NOTHING: Carrier = MappingProxyType({})
 NEEDED = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
-
-
-class Span(Protocol):
-    """What one may say about a piece of work while it goes on."""
-
-    def note(self, facts: Facts) -> None:
-        """Add attributes."""
-
-    def rename(self, name: str) -> None:
-        """Call it otherwise, once it is known what it is."""
-
-    def fail(self, reason: str) -> None:
-        """Mark it as failed."""
-
-    def drop(self) -> None:
-        """Forget it: it was not worth telling."""
 
 
 class _Silence(AbstractContextManager["_Silence", None]):

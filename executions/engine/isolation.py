@@ -14,6 +14,7 @@ from typing import Any
 from executions.engine import clock
 from jobs.contract import HandlerError, Progress, Result, Run, Stopped
 from web import tracing
+from web.spans import Carrier
 
 STEP = 0.1  # seconds between looks at deadline and stop request
 _context = multiprocessing.get_context("spawn")
@@ -118,9 +119,7 @@ class _PipeLog:
         self._pipe.send(("log", ("error", message, metadata)))
 
 
-def _serve(
-    pipe: Connection, handler: str, portable: dict[str, Any], payload: Any, told: tracing.Carrier
-) -> None:
+def _serve(pipe: Connection, handler: str, portable: dict[str, Any], payload: Any, told: Carrier) -> None:
     """The child: set up Django, call the handler, send what came of it."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

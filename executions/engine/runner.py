@@ -24,6 +24,7 @@ from executions.lifecycle import Advance, Claim, LogLine
 from jobs import definitions, registry
 from jobs.contract import JobInfo, PermanentError, Progress, Result, Run, Stopped
 from web import logcontext, patience, tracing
+from web.spans import Fact
 
 log = logging.getLogger(__name__)
 
@@ -454,7 +455,7 @@ def call_traced(active: Active) -> Outcome:
     So whoever has an execution finds its trace in any viewer, wherever its attempts ran.
     """
     claim, job = active.claim, active.assignment.job
-    facts: dict[str, tracing.Fact] = {
+    facts: dict[str, Fact] = {
         "scheduler.execution.id": str(claim.execution_id),
         "scheduler.attempt": claim.attempt,
         "scheduler.job.id": str(job.uuid),
