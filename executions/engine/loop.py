@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from executions import lifecycle
 from executions.engine import adoption, clock, completer, doorbell, facts, heartbeat, planner, reaper
 from executions.engine.agenda import Timer, monotonic_of
+from executions.engine.assignment import Assignment
 from executions.engine.bell import Bell
 from executions.engine.claimer import Claimer
 from executions.engine.completer import Report
@@ -38,6 +39,7 @@ DUTY_PATIENCE = 1.0  # seconds that a duty may wait for company
 # Seconds of planning in a pass. Long, so that a herd is in the ledger before most of it is claimed: only what
 # is there can be claimed by priority. Short, so that what ran is written down meanwhile.
 PLAN_SPAN = 0.25
+BUSY_PLAN_SPAN = 0.05  # while endings wait to be written: a crash would call what ended once more
 SHORTEST_WAIT = 0.005
 BUSY_WAIT = 0.05
 WITHDRAW_AFTER = 1.0  # seconds a claim may wait for a slot before it is given back
@@ -324,7 +326,7 @@ class Engine:
         self._plan.done()  # before the look, so that a ring during it asks for another one
         with tracing.span("plan") as span:
             done = planner.plan_due(now)
-            while done.more and clock.monotonic() < read_at + PLAN_SPAN:
+            while done.more and clock.monotonic() < read_at + self._plan_span:
                 done = planner.plan_due(now).after(done)
             span.note({"scheduler.jobs": done.jobs, "scheduler.executions": done.rows})
             if not done.jobs:
@@ -341,6 +343,10 @@ class Engine:
             patience = SHORTEST_WAIT if done.jobs else self.config.poll.total_seconds() / 4
             self._plan.no_later_than(max(at, read_at + patience) if at <= read_at else at)
 
+    @property
+    def _plan_span(self) -> float:
+        return BUSY_PLAN_SPAN if self.runner.has_finished else PLAN_SPAN
+
     def _claim_due(self) -> None:
         read_at, now = clock.monotonic(), clock.now()
         wanted = self.runner.appetite
@@ -350,9 +356,7 @@ class Engine:
             span.note({"scheduler.slots": wanted, "scheduler.executions": len(found.assignments)})
             if not found.assignments:
                 span.drop()
-        for assignment in found.assignments:
-            self.runner.submit(assignment)
-            fault("submit_between")
+        self._submit(found.assignments)
         if found.assignments:
             self._found_work = True
         self._found_work = self._found_work or found.contended
@@ -376,8 +380,7 @@ class Engine:
         found = self.claimer.claim(now, slots=len(wanted), confirmed=read_at, only=wanted)
         for assignment in found.assignments:
             inbox.take(assignment.claim.execution_id)
-            self.runner.submit(assignment)
-            fault("submit_between")
+        self._submit(found.assignments)
         refused = inbox.refused(wanted, patient=found.contended)
         doorbell.take_back(refused)
         inbox.close(ring.execution_id for ring in refused)
@@ -391,6 +394,11 @@ class Engine:
         due_at = facts.next_attempt(now)
         if due_at is not None:
             self._claim.no_later_than(monotonic_of(due_at, now=now, read_at=read_at))
+
+    def _submit(self, assignments: Sequence[Assignment]) -> None:
+        for assignment in assignments:
+            self.runner.submit(assignment)
+            fault("submit_between")
 
     # Duties ---------------------------------------------------------------------------------------
 

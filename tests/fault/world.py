@@ -184,6 +184,14 @@ class World:
         """Calls that began and did not end (of these processes)."""
         return [call for call in self.calls() if call.ended is None and (not pids or call.pid in pids)]
 
+    def at_risk(self, *pids: int, killed_at: float) -> list[Call]:
+        """Calls of killed processes that were in flight, or ended less than a poll before: not written yet."""
+        return [
+            call
+            for call in self.calls()
+            if call.pid in pids and (call.ended is None or call.ended > killed_at - POLL)
+        ]
+
     def count(self, condition: str = "1 = 1") -> int:
         """How many executions."""
         return int(self.database.one(f"SELECT count(*) FROM job_executions WHERE {condition}"))
