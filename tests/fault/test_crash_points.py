@@ -73,7 +73,9 @@ def fill(world: World) -> None:
 
 def tempt(world: World) -> None:
     """A little of everything once more, for places that somebody else was the first to meet."""
-    world.add_once(3, ms=20)
+    world.add_once(6, ms=5, priority=9)
+    world.add_once(2, ms=500, priority=5)  # behind these wait some that were claimed ahead
+    world.add_once(6, ms=5, priority=1)
     world.add_once(1, do="talk", ms=50)
     world.add_once(1, do="checkpoint")
     world.add_once(1, do="fail", expect={"final": ("FAILED",)})
