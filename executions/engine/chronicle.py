@@ -14,7 +14,7 @@ from executions.lifecycle import Ending
 log = logging.getLogger(__name__)
 
 # A line for each success of a small group; of a large one their number, for a line costs as much as a run.
-SMALL = 20
+SMALL = 5
 MESSAGE_LENGTH = 300
 _WORDS = {
     SUCCESS: (logging.INFO, "succeeded"),
