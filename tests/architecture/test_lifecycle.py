@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from executions.chart import ARROWS, NEW, sources
+from executions.lifecycle import STILL_WAITS
 from executions.models import FINAL, WAITING, Execution, Status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +61,8 @@ def test_the_writer_moves_only_along_the_arrows() -> None:
     text = (ROOT / WRITER).read_text(encoding="utf-8")
     assert set(sources("RUNNING")) == set(WAITING)
     claim = text.partition("def _claim(")[2].partition("def _open_attempts(")[0]
-    assert "e.status IN ('PENDING', 'RETRYING')" in claim
+    assert "WHERE e.id = v.key AND {STILL_WAITS}" in claim
+    assert STILL_WAITS == "coalesce(e.status, '') IN ('PENDING', 'RETRYING')"
     move = text.partition("def _move(")[2].partition("def _close_attempts(")[0]
     assert "e.status = 'RUNNING' AND e.token = v.token" in move
     assert {"SUCCESS", "FAILED"} <= {a.target for a in ARROWS if a.source == "RUNNING"}
