@@ -13,7 +13,7 @@ from executions.engine.limits import Candidate
 from executions.engine.planning import MAX_WAITING
 from executions.lifecycle import WAITING_STATES
 from executions.models import WAITING, Execution, Instance, Role
-from executions.rows import fetch, moment, read_moment, read_uuid
+from executions.rows import fetch, moment, read_moment
 from executions.waiting import candidate_of, judge_due
 from jobs.models import CatchUp, Job
 
@@ -205,21 +205,4 @@ def _longest_due(now: datetime) -> tuple[list[Candidate], bool]:
     sql = " UNION ALL ".join(one.format(number=number) for number in PRIORITIES)
     rows = fetch(sql, [value for number in PRIORITIES for value in (number, moment(now))])
     counts = [sum(row[2] == number for row in rows) for number in PRIORITIES]
-    return [_candidate(row) for row in rows], LOOK in counts
-
-
-def _candidate(row: tuple[Any, ...]) -> Candidate:
-    due_at, scheduled_at = read_moment(row[3]), read_moment(row[4])
-    assert due_at is not None
-    assert scheduled_at is not None
-    return Candidate(
-        id=read_uuid(row[0]),
-        job_id=row[1],
-        priority=row[2],
-        due_at=due_at,
-        scheduled_at=scheduled_at,
-        trigger=row[5],
-        queue=row[6],
-        batch=read_uuid(row[7]) if row[7] else None,
-        batch_limit=row[8],
-    )
+    return [facts.read_candidate(row) for row in rows], LOOK in counts

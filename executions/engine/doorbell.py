@@ -22,6 +22,7 @@ from executions.engine.limits import Candidate, Room, admit
 from executions.engine.pool import Pool
 from executions.engine.ring import Ring
 from executions.faults import fault
+from executions.lifecycle import STILL_WAITS
 from executions.rows import Rows, fetch, locked, moment, read_moment, read_uuid, write
 
 log = logging.getLogger(__name__)
@@ -203,7 +204,7 @@ def _named(ids: Collection[UUID]) -> list[tuple[Any, ...]]:
     keys = Rows("v", {"key": "uuid"}, ((key,) for key in ids))
     sql = f"""
         SELECT {_COLUMNS} FROM job_executions AS e
-        WHERE e.id IN (SELECT v.key FROM {keys.sql}) AND e.status IN {WAITING}
+        WHERE e.id IN (SELECT v.key FROM {keys.sql}) AND {STILL_WAITS}
         """
     return fetch(sql, keys.params)
 
@@ -211,7 +212,7 @@ def _named(ids: Collection[UUID]) -> list[tuple[Any, ...]]:
 def _judge(rows: Sequence[tuple[Any, ...]], now: datetime, size: int) -> list[Due]:
     if not rows:
         return []
-    candidates = [_candidate(row) for row in rows]
+    candidates = [facts.read_candidate(row) for row in rows]
     read = {read_uuid(row[0]): row for row in rows}
     jobs, definitions, dependent = facts.read_jobs({one.job_id for one in candidates}, now)
     room = Room(
@@ -225,23 +226,6 @@ def _judge(rows: Sequence[tuple[Any, ...]], now: datetime, size: int) -> list[Du
     held = {key for key, verdict in verdicts.items() if not verdict.expired}
     admission = admit([one for one in candidates if one.id not in held], room, slots=size)
     return [_due(one, read[one.id], definitions[one.job_id].timeout_ms) for one in admission.taken]
-
-
-def _candidate(row: tuple[Any, ...]) -> Candidate:
-    due_at, scheduled_at = read_moment(row[3]), read_moment(row[4])
-    assert due_at is not None
-    assert scheduled_at is not None
-    return Candidate(
-        id=read_uuid(row[0]),
-        job_id=row[1],
-        priority=row[2],
-        due_at=due_at,
-        scheduled_at=scheduled_at,
-        trigger=row[5],
-        queue=row[6],
-        batch=read_uuid(row[7]) if row[7] else None,
-        batch_limit=row[8],
-    )
 
 
 def _due(candidate: Candidate, row: tuple[Any, ...], timeout_ms: int) -> Due:

@@ -37,26 +37,31 @@ _RUNNING = """SELECT r.job_id, count(*) AS rows FROM job_executions AS r
 _BY_LANE = "ORDER BY e.job_id, e.priority DESC, e.next_attempt_at"
 
 
+def read_candidate(row: tuple[Any, ...]) -> Candidate:
+    """The candidate in a waiting row whose first nine columns are those of `_COLUMNS`."""
+    due_at, scheduled_at = read_moment(row[3]), read_moment(row[4])
+    assert due_at is not None
+    assert scheduled_at is not None
+    return Candidate(
+        id=read_uuid(row[0]),
+        job_id=row[1],
+        priority=row[2],
+        due_at=due_at,
+        scheduled_at=scheduled_at,
+        trigger=row[5],
+        queue=row[6],
+        batch=read_uuid(row[7]) if row[7] else None,
+        batch_limit=row[8],
+    )
+
+
 class Waiting:
     """One waiting row as read: the candidate to judge, and what its run needs."""
 
     __slots__ = ("candidate", "committed", "payload", "retry_count")
 
     def __init__(self, row: tuple[Any, ...]) -> None:
-        due_at, scheduled_at = read_moment(row[3]), read_moment(row[4])
-        assert due_at is not None
-        assert scheduled_at is not None
-        self.candidate = Candidate(
-            id=read_uuid(row[0]),
-            job_id=row[1],
-            priority=row[2],
-            due_at=due_at,
-            scheduled_at=scheduled_at,
-            trigger=row[5],
-            queue=row[6],
-            batch=read_uuid(row[7]) if row[7] else None,
-            batch_limit=row[8],
-        )
+        self.candidate = read_candidate(row)
         self.payload = read_json(row[9])
         self.retry_count: int = row[10]
         # Only where the same piece of work goes on, after a crash or a release (see lifecycle).
