@@ -11,7 +11,6 @@ from executions import workers
 from executions.engine import facts, planner
 from executions.engine.limits import Candidate
 from executions.engine.planning import MAX_WAITING
-from executions.lifecycle import WAITING_STATES
 from executions.models import WAITING, Execution, Instance, Role
 from executions.rows import fetch, moment, read_moment
 from executions.waiting import candidate_of, judge_due
@@ -168,7 +167,7 @@ def _oldest_unplanned(now: datetime) -> datetime | None:
     first = due.exclude(catch_up=CatchUp.ALL).first()
     # With catchUp all the cursor stays behind on purpose while as many wait as may.
     catching_up = list(due.filter(catch_up=CatchUp.ALL)[:LOOK])
-    waiting = planner.count_scheduled([job.id for job in catching_up], WAITING_STATES)
+    waiting = planner.count_scheduled([job.id for job in catching_up], WAITING)
     found = [job for job in catching_up if waiting.get(job.id, 0) < MAX_WAITING]
     times = [job.next_run_at for job in [*found[:1], *([first] if first else [])] if job.next_run_at]
     return min(times, default=None)

@@ -17,6 +17,8 @@ import psycopg
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
+STATEMENT_ROWS = 1000
+MAX_COUNT = 2**31 - 1  # what a column has room for
 # A column's type by its PostgreSQL name; SQLite needs none.
 TYPES = {
     "uuid",

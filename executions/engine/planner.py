@@ -15,6 +15,7 @@ from executions.engine.config import PLAN_BATCH
 from executions.engine.planning import Due, JobPlan, plan_job
 from executions.faults import fault
 from executions.lifecycle import Planned
+from executions.models import WAITING
 from executions.rows import Rows, fetch, locked, moment, read_moment, read_uuid, write
 from jobs import registry, schedules
 from jobs.models import SCHEDULE_COLUMNS, Job, OverlapPolicy
@@ -78,7 +79,7 @@ ANY_DUE = "SELECT 1 FROM batch_jobs WHERE status = 'active' AND next_run_at <= %
 def _judge(jobs: Sequence[Job], now: datetime) -> tuple[dict[int, JobPlan], dict[int, Schedule]]:
     calendars = schedules.days_of({job.calendar_id for job in jobs if job.calendar_id})
     ids = [job.id for job in jobs]
-    waiting = count_scheduled(ids, lifecycle.WAITING_STATES)
+    waiting = count_scheduled(ids, WAITING)
     running = count_scheduled(
         [job.id for job in jobs if job.overlap_policy == OverlapPolicy.SKIP], (RUNNING,)
     )

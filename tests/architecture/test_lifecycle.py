@@ -14,7 +14,7 @@ from executions.models import FINAL, WAITING, Execution, Status
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("web", "accounts", "jobs", "executions", "reports", "alerts", "scheduler_site")
-WRITER = "executions/lifecycle.py"
+WRITER = "executions/lifecycle/"
 
 
 def product_sources() -> list[tuple[str, str]]:
@@ -58,13 +58,23 @@ def test_final_states_are_never_left() -> None:
 
 def test_the_writer_moves_only_along_the_arrows() -> None:
     """Each UPDATE of the writer names the states it comes from, and they are the chart's."""
-    text = (ROOT / WRITER).read_text(encoding="utf-8")
+    claims = (ROOT / WRITER / "claims.py").read_text(encoding="utf-8")
+    completion = (ROOT / WRITER / "completion.py").read_text(encoding="utf-8")
+    waiting = (ROOT / WRITER / "waiting.py").read_text(encoding="utf-8")
     assert set(sources("RUNNING")) == set(WAITING)
-    claim = text.partition("def _claim(")[2].partition("def _open_attempts(")[0]
+    claim = claims.partition("def _claim(")[2].partition("def _open_attempts(")[0]
     assert "WHERE e.id = v.key AND {STILL_WAITS}" in claim
     assert STILL_WAITS == "coalesce(e.status, '') IN ('PENDING', 'RETRYING')"
-    move = text.partition("def _move(")[2].partition("def _close_attempts(")[0]
+    move = completion.partition("def _move(")[2].partition("def _close_attempts(")[0]
     assert "e.status = 'RUNNING' AND e.token = v.token" in move
+    left = waiting.partition("def _leave_waiting(")[2].partition("\ndef ")[0]
+    assert "e.status IN {sources}" in left
+    assert "('PENDING')" in left
+    assert "('PENDING', 'RETRYING')" in left
+    assert (set(sources("SKIPPED")), set(sources("CANCELLED")) - {"RUNNING"}) == (
+        {NEW, "PENDING"},
+        set(WAITING),
+    )
     assert {"SUCCESS", "FAILED"} <= {a.target for a in ARROWS if a.source == "RUNNING"}
 
 
@@ -107,9 +117,12 @@ def in_assignment(node: ast.AST) -> str:
     return ""
 
 
-def test_one_module_writes_the_state_of_executions() -> None:
+def test_one_package_writes_the_state_of_executions() -> None:
     others = [
-        place for path, text in product_sources() if path != WRITER for place in writes_state(path, text)
+        place
+        for path, text in product_sources()
+        if not path.startswith(WRITER)
+        for place in writes_state(path, text)
     ]
     assert others == []
 
@@ -129,7 +142,8 @@ def test_the_search_for_other_writers_would_find_one(text: str) -> None:
 
 
 def test_the_writer_itself_is_found_by_the_search() -> None:
-    assert writes_state(WRITER, (ROOT / WRITER).read_text(encoding="utf-8"))
+    found = {path for path, text in product_sources() if path.startswith(WRITER) and writes_state(path, text)}
+    assert found >= {f"{WRITER}{name}.py" for name in ("claims", "completion", "occurrences", "waiting")}
 
 
 def test_the_table_refuses_what_the_chart_does_not_know() -> None:

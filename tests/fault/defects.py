@@ -5,6 +5,7 @@ Each one takes away a piece of what keeps the promise, in the way a careless cha
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import socket
 from collections.abc import Callable
@@ -26,7 +27,8 @@ def defect(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def _rewrite(module: Any, old: str, new: str) -> None:
-    """Let the statements of a module say something else."""
+    """Let the statements of a module say something else. Raises AssertionError where none says it."""
+    assert old.strip() in inspect.getsource(module), f"no statement of {module.__name__} says {old!r}"
     for name in ("fetch", "write"):
         original = getattr(module, name, None)
         if original is not None:
@@ -40,34 +42,29 @@ def _replacing(original: Callable[..., Any], old: str, new: str) -> Callable[...
 @defect
 def no_token() -> None:
     """Later writes ask for the state, not for the token of the claim."""
-    from executions import lifecycle
+    from executions.lifecycle import claims, completion, progress
 
-    _rewrite(lifecycle, " AND e.token = v.token", "")
+    for module in (claims, completion, progress):
+        _rewrite(module, " AND e.token = v.token", "")
 
 
 @defect
 def no_status() -> None:
     """The claim takes what it saw waiting, whatever has become of it, and locks nothing while it looks."""
-    from executions import lifecycle
     from executions.engine import facts
+    from executions.lifecycle import claims
 
-    _rewrite(
-        lifecycle, "WHERE e.id = v.key AND e.status IN ('PENDING', 'RETRYING')\n", "WHERE e.id = v.key\n"
-    )
-    for lock in (
-        "FOR UPDATE SKIP LOCKED",
-        "FOR UPDATE OF e SKIP LOCKED",
-        "FOR NO KEY UPDATE OF j SKIP LOCKED",
-    ):
+    claims.STILL_WAITS = "true"
+    for lock in ("FOR UPDATE OF e SKIP LOCKED", "FOR NO KEY UPDATE OF j SKIP LOCKED"):
         _rewrite(facts, lock, "")
 
 
 @defect
 def no_unique_key() -> None:
     """The ledger takes an occurrence as often as it is planned (the test drops the index, too)."""
-    from executions import lifecycle
+    from executions.lifecycle import occurrences
 
-    _rewrite(lifecycle, "ON CONFLICT (job_id, scheduled_at) WHERE trigger = 'schedule' DO NOTHING", "")
+    _rewrite(occurrences, "ON CONFLICT (job_id, scheduled_at) WHERE trigger = 'schedule' DO NOTHING", "")
 
 
 @defect
@@ -126,10 +123,10 @@ def unbounded_catch_up() -> None:
 @defect
 def unsanitised_output() -> None:
     """What a handler answers goes to the database as it is."""
-    from executions import lifecycle
+    from executions.lifecycle import completion
 
-    setattr(lifecycle, "clean_text", lambda text, **_: (text, False))  # noqa: B010
-    setattr(lifecycle, "clean_json", lambda value: (value, False))  # noqa: B010
+    setattr(completion, "clean_text", lambda text, **_: (text, False))  # noqa: B010
+    setattr(completion, "clean_json", lambda value: (value, False))  # noqa: B010
 
 
 @defect
