@@ -183,8 +183,10 @@ def _oldest_startable(now: datetime) -> list[tuple[datetime, bool]]:
     found = _not_held(due, now)
     if found or not full:
         return found
-    heads = facts.lanes(now, after=0, size=LANES, queues=(), without_tags=(), without_queues=())
-    rows = Execution.objects.filter(id__in=[head for _, _, head in heads], status__in=WAITING)
+    lanes = facts.lanes(
+        now, after=facts.BEFORE_ALL, size=LANES, queues=(), without_tags=(), without_queues=()
+    )
+    rows = Execution.objects.filter(id__in=[one.head for one in lanes], status__in=WAITING)
     return _not_held([candidate_of(row) for row in rows if row.next_attempt_at], now)
 
 

@@ -13,7 +13,7 @@ from executions import lifecycle
 from executions.engine import clock, dependencies, facts
 from executions.engine.assignment import Assignment, Definition
 from executions.engine.config import EngineConfig
-from executions.engine.facts import Waiting
+from executions.engine.facts import BEFORE_ALL, Lane, OpenLane, Waiting
 from executions.engine.limits import Admission, JobFacts, Room, admit
 from executions.faults import fault
 from executions.lifecycle import Take
@@ -39,15 +39,18 @@ class Claimer:
     """Claims for one process.
 
     The usual look takes the first due rows, the front. Where little of what stands there may start,
-    a second look jumps from job to job instead, so that the cost of a claim is that of what it takes
+    a second look jumps from lane to lane instead, so that the cost of a claim is that of what it takes
     and not of what waits. While the front is clogged its first rows are still looked at: there
     comes what has a higher priority, and there shows when it is free again.
     """
 
     config: EngineConfig
     clogged: bool = False
-    # The job after which the next look from job to job begins; 0: at the first.
-    place: int = 0
+    # The lane after which the next look from lane to lane begins.
+    place: Lane = BEFORE_ALL
+    # What let nothing start at the last of these looks.
+    full_tags: set[UUID] = field(default_factory=set)
+    full_queues: set[str] = field(default_factory=set)
 
     def claim(
         self, now: datetime, *, slots: int, confirmed: float, only: Collection[UUID] | None = None
@@ -87,9 +90,8 @@ class Claimer:
         return waiting
 
     def _from_lanes(self, found: Round, now: datetime, slots: int) -> None:
-        """Look from job to job, on from where the last look ended, at most once around."""
-        tags: set[UUID] = set()
-        queues: set[str] = set()
+        """Look from lane to lane, on from where the last look ended, at most once around."""
+        self._forget_what_has_room(now)
         begun = self.place
         for _ in range(LANE_ROUNDS):
             wanted = slots - len(found.assignments)
@@ -99,32 +101,41 @@ class Claimer:
                 after=self.place,
                 size=size,
                 queues=self.config.queues,
-                without_tags=tags,
-                without_queues=queues,
+                without_tags=self.full_tags,
+                without_queues=self.full_queues,
             )
-            self.place = open_lanes[-1][0] if len(open_lanes) == size else 0
+            self.place = open_lanes[-1].lane if len(open_lanes) == size else BEFORE_ALL
             ids = self._heads(open_lanes, now, wanted)
             room = self._take(found, self._lock(found, ids), now, slots)
-            around = self.place == 0 and begun == 0
+            if room is not None:
+                self.full_tags |= room.full_tags()
+                self.full_queues |= room.full_queues()
+            around = self.place == begun == BEFORE_ALL
             if len(found.assignments) >= slots or around:
                 break
-            begun = 0 if self.place == 0 else begun
-            if room is not None:
-                tags, queues = room.full_tags(), room.full_queues()
-        found.contended |= self.place != 0 and len(found.assignments) < slots
+            begun = BEFORE_ALL if self.place == BEFORE_ALL else begun
+        found.contended |= self.place != BEFORE_ALL and len(found.assignments) < slots
 
-    def _heads(self, open_lanes: Sequence[tuple[int, int, UUID]], now: datetime, wanted: int) -> list[UUID]:
+    def _forget_what_has_room(self, now: datetime) -> None:
+        """Of the tags and queues that were full at the last look, go on passing over those that still are."""
+        room = Room(
+            jobs={},
+            tags=facts.read_tags(self.full_tags, now, lock=False),
+            queues=facts.read_queues(self.full_queues, now, lock=False) if self.full_queues else {},
+        )
+        self.full_tags, self.full_queues = room.full_tags(), room.full_queues()
+
+    def _heads(self, open_lanes: Sequence[OpenLane], now: datetime, wanted: int) -> list[UUID]:
         """The first execution of each lane; where that leaves room, more of the wide ones."""
-        ids = [head for _, _, head in open_lanes]
-        spare = wanted - len(ids)
-        for job_id, room, _ in open_lanes:
+        heads = [one.head for one in open_lanes]
+        ids = dict.fromkeys(heads)
+        for one in open_lanes:
+            spare = wanted - len(ids)
             if spare <= 0:
                 break
-            if room > 1:
-                more = facts.lane(now, job_id, size=min(room, spare + 1), queues=self.config.queues)
-                ids += [key for key in more if key not in ids[: len(open_lanes)]]
-                spare = wanted - len(ids)
-        return ids
+            if one.room > 1:
+                ids |= dict.fromkeys(facts.first_in(one.lane, now, size=min(one.room, spare + 1)))
+        return list(ids)
 
     def _take(self, found: Round, waiting: Sequence[Waiting], now: datetime, slots: int) -> Room | None:
         """Judge locked rows under their limits' locks and claim those that may start."""

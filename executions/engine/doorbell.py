@@ -175,15 +175,15 @@ def find_startable(now: datetime, *, size: int) -> list[Due]:
     due = _judge(rows, now, size)
     if len(rows) < size + BEYOND or len(due) >= size:
         return due
-    after, known = 0, {row[0] for row in rows}
+    after, known = facts.BEFORE_ALL, {row[0] for row in rows}
     while len(due) < size:
         lanes = facts.lanes(now, after=after, size=LANES, queues=(), without_tags=(), without_queues=())
-        heads = _named([head for _, _, head in lanes])
+        heads = _named([one.head for one in lanes])
         rows += [row for row in heads if row[0] not in known]
         due = _judge(rows, now, size)
         if len(lanes) < LANES:
             break
-        after = lanes[-1][0]
+        after = lanes[-1].lane
     return due
 
 

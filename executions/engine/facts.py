@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -32,9 +32,9 @@ _RUNNING = """SELECT r.job_id, count(*) AS rows FROM job_executions AS r
     WHERE r.status = 'RUNNING' GROUP BY r.job_id"""
 
 
-# Only the index of the lanes has this order. For one job alone a shorter one would do, and an index that
-# has it would be read past all that waits of other jobs; so a job is asked for as a range of one.
-_BY_LANE = "ORDER BY e.job_id, e.priority DESC, e.next_attempt_at"
+# Only the index of the lanes has this order. For one lane alone a shorter one would do, and an index that
+# has it would be read past all that waits of other jobs; so a lane is asked for as a range of one.
+_BY_LANE = "ORDER BY e.job_id, e.queue, e.priority DESC, e.next_attempt_at"
 
 
 def read_candidate(row: tuple[Any, ...]) -> Candidate:
@@ -116,65 +116,85 @@ def _of_queues(queues: Sequence[str], name: str = "e") -> str:
     return f"AND {name}.queue IN ({places})" if queues else ""
 
 
+class Lane(NamedTuple):
+    """What waits of one job in one queue."""
+
+    job_id: int
+    queue: str
+
+
+class OpenLane(NamedTuple):
+    """A lane of a job with room, and its first due execution."""
+
+    lane: Lane
+    room: int
+    head: UUID
+
+
+BEFORE_ALL = Lane(0, "")
+
+
 def lanes(
     now: datetime,
     *,
-    after: int,
+    after: Lane,
     size: int,
     queues: Sequence[str],
     without_tags: Collection[UUID],
     without_queues: Collection[str],
-) -> list[tuple[int, int, UUID]]:
-    """For each job with room: its id, the room, and its first due execution. Not locked.
+) -> list[OpenLane]:
+    """At most `size` open lanes in their order, from the first one after `after`. Not locked.
 
-    At most `size` of them, in the order of the jobs' ids, from the first one after `after`. Jumps
-    from job to job through the index, so its cost is that of the jobs which wait and not of their
-    executions: a hundred thousand rows behind one busy job are one step.
+    Jumps from lane to lane through the index, so its cost is that of the lanes and not of the executions
+    in them: a hundred thousand rows behind one busy job, or in a paused queue, are a step for each lane.
     """
     tags = Rows("t", {"key": "uuid"}, ((key,) for key in without_tags))
     shut = Rows("q", {"key": "text"}, ((key,) for key in without_queues))
     rows = fetch(
         f"""
-        WITH RECURSIVE lane(job_id) AS (
-            SELECT (SELECT e.job_id FROM job_executions AS e
-                    WHERE e.status IN {WAITING} AND e.job_id > %s {_BY_LANE} LIMIT 1)
+        WITH RECURSIVE first_of(id) AS (
+            SELECT (SELECT e.id FROM job_executions AS e
+                    WHERE e.status IN {WAITING} AND (e.job_id, e.queue) > (%s, %s) {_BY_LANE} LIMIT 1)
             UNION ALL
-            SELECT (SELECT e.job_id FROM job_executions AS e
-                    WHERE e.status IN {WAITING} AND e.job_id > lane.job_id {_BY_LANE} LIMIT 1)
-            FROM lane WHERE lane.job_id IS NOT NULL
+            SELECT (SELECT e.id FROM job_executions AS e
+                    WHERE e.status IN {WAITING} AND (e.job_id, e.queue) > (w.job_id, w.queue)
+                    {_BY_LANE} LIMIT 1)
+            FROM first_of AS f JOIN job_executions AS w ON w.id = f.id
         ), open_lane AS (
-            SELECT l.job_id, j.max_concurrent_executions - coalesce(running.rows, 0) AS room
-            FROM lane AS l JOIN batch_jobs AS j ON j.id = l.job_id
-            LEFT JOIN ({_RUNNING}) AS running ON running.job_id = l.job_id
-            WHERE j.status NOT IN ('paused', 'inactive')
+            SELECT w.job_id, w.queue, j.max_concurrent_executions - coalesce(running.rows, 0) AS room
+            FROM first_of AS f JOIN job_executions AS w ON w.id = f.id
+            JOIN batch_jobs AS j ON j.id = w.job_id
+            LEFT JOIN ({_RUNNING}) AS running ON running.job_id = w.job_id
+            WHERE j.status NOT IN ('paused', 'inactive') {_of_queues(queues, "w")}
+                AND w.queue NOT IN (SELECT q.key FROM {shut.sql})
                 AND NOT EXISTS (SELECT 1 FROM job_tag_associations AS a JOIN {tags.sql}
                                 ON t.key = a.tag_id WHERE a.job_id = j.id)
         ), headed AS (
-            SELECT o.job_id, o.room, (
+            SELECT o.job_id, o.queue, o.room, (
                 SELECT e.id FROM job_executions AS e
-                WHERE e.job_id >= o.job_id AND e.job_id <= o.job_id AND e.status IN {WAITING}
-                    AND e.next_attempt_at <= %s {_of_queues(queues)}
-                    AND e.queue NOT IN (SELECT q.key FROM {shut.sql})
+                WHERE (e.job_id, e.queue) >= (o.job_id, o.queue)
+                    AND (e.job_id, e.queue) <= (o.job_id, o.queue)
+                    AND e.status IN {WAITING} AND e.next_attempt_at <= %s
                 {_BY_LANE} LIMIT 1) AS head
             FROM open_lane AS o WHERE o.room > 0
         )
-        SELECT job_id, room, head FROM headed WHERE head IS NOT NULL LIMIT %s
+        SELECT job_id, queue, room, head FROM headed WHERE head IS NOT NULL LIMIT %s
         """,
-        [after, *tags.params, moment(now), *queues, *shut.params, size],
+        [*after, *queues, *shut.params, *tags.params, moment(now), size],
     )
-    return [(row[0], row[1], read_uuid(row[2])) for row in rows]
+    return [OpenLane(Lane(row[0], row[1]), row[2], read_uuid(row[3])) for row in rows]
 
 
-def lane(now: datetime, job_id: int, *, size: int, queues: Sequence[str]) -> list[UUID]:
-    """The first due executions of one job. Not locked."""
+def first_in(lane: Lane, now: datetime, *, size: int) -> list[UUID]:
+    """The first due executions of a lane. Not locked."""
     rows = fetch(
         f"""
         SELECT e.id FROM job_executions AS e
-        WHERE e.job_id >= %s AND e.job_id <= %s AND e.status IN {WAITING} AND e.next_attempt_at <= %s
-            {_of_queues(queues)}
+        WHERE (e.job_id, e.queue) >= (%s, %s) AND (e.job_id, e.queue) <= (%s, %s)
+            AND e.status IN {WAITING} AND e.next_attempt_at <= %s
         {_BY_LANE} LIMIT %s
         """,
-        [job_id, job_id, moment(now), *queues, size],
+        [*lane, *lane, moment(now), size],
     )
     return [read_uuid(row[0]) for row in rows]
 

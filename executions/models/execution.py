@@ -166,13 +166,14 @@ class Execution(models.Model):
                 condition=Q(status__in=WAITING),
                 name="job_executions_due",
             ),
-            # The claim's lanes: the first due execution of each job, without reading the rest.
+            # The claim's lanes: the first due execution of each job and queue, without reading the rest.
             models.Index(
                 "job",
+                "queue",
                 F("priority").desc(),
                 "next_attempt_at",
                 condition=Q(status__in=WAITING),
-                name="job_executions_lanes",
+                name="job_executions_by_lane",
             ),
             # The reaper's look.
             models.Index(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from executions.engine import claimer, facts
 from executions.engine.claimer import Claimer, Round
 from executions.models import Execution, Status
-from jobs.models import Job
+from jobs.models import Job, JobTag, Queue, Tag
 from tests.db.executions.world import make_attempt
 from tests.factories import NOON, make_config, make_execution, make_job
 
@@ -105,7 +106,38 @@ def test_a_front_of_which_most_may_start_is_not_clogged() -> None:
     assert not by.clogged
 
 
+def test_a_job_starts_in_one_queue_while_its_crowd_waits_in_a_paused_one() -> None:
+    Queue.objects.create(name="shut", paused=True)
+    job = make_job(max_concurrent_executions=10)
+    for number in range(CROWD):
+        make_execution(job, queue="shut", next_attempt_at=NOON - timedelta(hours=1, seconds=number))
+    free = {make_execution(job).id, make_execution(job, queue="zulu").id}
+    by = Claimer(config=make_config())
+    first, second = claim(by), claim(by)
+    assert {one.claim.execution_id for found in (first, second) for one in found.assignments} == free
+    assert by.full_queues == {"shut"}
+    Queue.objects.update(paused=False)
+    assert len(claim(by, slots=5).assignments) == 5
+
+
+def test_a_full_tag_is_passed_over_until_it_has_room_again() -> None:
+    tag = Tag.objects.create(id=uuid.uuid4(), name="full", max_concurrent=1)
+    jobs = [make_job() for _ in range(CROWD)]
+    JobTag.objects.bulk_create(JobTag(job=job, tag=tag) for job in jobs)
+    for number, job in enumerate(jobs):
+        make_execution(job, next_attempt_at=NOON - timedelta(hours=1, seconds=number))
+    others = [make_execution(make_job()).job_id for _ in range(3)]
+    by = Claimer(config=make_config())
+    taken = claimed_jobs(claim(by), claim(by))
+    assert set(others) < set(taken)
+    assert len(taken) == 4
+    assert by.full_tags == {tag.id}
+    Execution.objects.filter(status=Status.RUNNING).delete()
+    assert len(claim(by).assignments) == 1
+
+
 def test_lanes_begin_after_a_job_and_end_at_their_number() -> None:
     jobs = sorted(make_execution(make_job()).job_id for _ in range(5))
-    seen = facts.lanes(NOON, after=jobs[1], size=2, queues=(), without_tags=(), without_queues=())
-    assert [job_id for job_id, _, _ in seen] == jobs[2:4]
+    after = facts.Lane(jobs[1], "default")
+    seen = facts.lanes(NOON, after=after, size=2, queues=(), without_tags=(), without_queues=())
+    assert [one.lane for one in seen] == [(job_id, "default") for job_id in jobs[2:4]]
