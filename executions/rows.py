@@ -201,6 +201,15 @@ def write(sql: str, params: Sequence[Any] = ()) -> int:
         return int(cursor.rowcount)
 
 
+def by_index(name: str) -> str:
+    """Behind a table's name: the index that SQLite must use; PostgreSQL chooses by itself.
+
+    SQLite's statistics know how many states there are and not how rare RUNNING is. Led by them it would
+    read a whole history to find the few rows that an index holds by itself.
+    """
+    return f"INDEXED BY {name}" if connection.vendor == "sqlite" else ""
+
+
 def locked(clause: str) -> str:
     """A locking clause on PostgreSQL; nothing on SQLite, whose one writer holds the whole file."""
     return clause if connection.vendor == "postgresql" else ""

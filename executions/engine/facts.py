@@ -15,7 +15,7 @@ from executions.engine.assignment import Definition
 from executions.engine.limits import EVERYTHING, Candidate, JobFacts, SharedFacts
 from executions.lifecycle import STILL_WAITS
 from executions.retry import Defaults, RetryPolicy, read_policy
-from executions.rows import Rows, fetch, locked, moment, read_json, read_moment, read_uuid
+from executions.rows import Rows, by_index, fetch, locked, moment, read_json, read_moment, read_uuid
 from jobs import registry
 
 MINUTE = timedelta(seconds=60)
@@ -28,8 +28,9 @@ _COLUMNS = """e.id, e.job_id, e.priority, e.next_attempt_at, e.scheduled_at, e.t
 
 # All that runs is counted at once: a look for each job would be led by statistics from a time when
 # nothing ran, through all running rows again for every job.
-_RUNNING = """SELECT r.job_id, count(*) AS rows FROM job_executions AS r
-    WHERE r.status = 'RUNNING' GROUP BY r.job_id"""
+def _running() -> str:
+    return f"""SELECT r.job_id, count(*) AS rows FROM job_executions AS r {by_index("job_executions_running")}
+        WHERE r.status = 'RUNNING' GROUP BY r.job_id"""
 
 
 # Only the index of the lanes has this order. For one lane alone a shorter one would do, and an index that
@@ -73,7 +74,7 @@ DEPTH = 4  # how many times the wanted rows a look at the front goes through
 
 
 def front(now: datetime, *, size: int, queues: Sequence[str]) -> tuple[list[UUID], bool]:
-    """The first due executions of all, and whether more stand there than were looked at. Not locked.
+    """The first due executions of all, and whether more stand there than these tell of. Not locked.
 
     Goes through the first DEPTH * size due rows and passes over those of one-at-a-time jobs that
     run already: to lock them, or their job, would hold up the process that is about to end that run.
@@ -83,12 +84,13 @@ def front(now: datetime, *, size: int, queues: Sequence[str]) -> tuple[list[UUID
         f"""
         WITH front AS (
             SELECT w.id, w.job_id, w.priority, w.next_attempt_at, w.queue FROM job_executions AS w
+                {by_index("job_executions_due")}
             WHERE w.status IN {WAITING} AND w.next_attempt_at <= %s {_of_queues(queues, "w")}
             ORDER BY w.priority DESC, w.next_attempt_at, w.queue LIMIT %s
         ), free AS (
             SELECT f.id FROM front AS f
             WHERE f.job_id NOT IN (SELECT r.job_id FROM job_executions AS r
-                WHERE r.status = 'RUNNING' AND r.exclusive)
+                {by_index("job_executions_one_at_a_time")} WHERE r.status = 'RUNNING' AND r.exclusive)
             ORDER BY f.priority DESC, f.next_attempt_at, f.queue LIMIT %s
         )
         SELECT seen.rows, free.id FROM (SELECT count(*) AS rows FROM front) AS seen
@@ -98,7 +100,7 @@ def front(now: datetime, *, size: int, queues: Sequence[str]) -> tuple[list[UUID
     )
     _sort(allowed=True)
     ids = [read_uuid(row[1]) for row in rows if row[1] is not None]
-    return ids, rows[0][0] >= DEPTH * size
+    return ids, len(ids) == size or rows[0][0] == DEPTH * size
 
 
 def _sort(*, allowed: bool) -> None:
@@ -150,46 +152,57 @@ def lanes(
     """
     tags = Rows("t", {"key": "uuid"}, ((key,) for key in without_tags))
     shut = Rows("q", {"key": "text"}, ((key,) for key in without_queues))
+    start = Rows("w", {"job_id": "bigint", "queue": "text"}, [after])
+    lane = by_index("job_executions_by_lane")
+    # Worded for SQLite, too: it compares pairs through an index only where the text is no column (hence
+    # the empty ones), and what is asked of one table alone (hence CASE) lets it read the whole table first.
     rows = fetch(
         f"""
         WITH RECURSIVE first_of(id) AS (
-            SELECT (SELECT e.id FROM job_executions AS e
-                    WHERE e.status IN {WAITING} AND (e.job_id, e.queue) > (%s, %s) {_BY_LANE} LIMIT 1)
+            SELECT {_next_lane()} FROM {start.sql}
             UNION ALL
-            SELECT (SELECT e.id FROM job_executions AS e
-                    WHERE e.status IN {WAITING} AND (e.job_id, e.queue) > (w.job_id, w.queue)
-                    {_BY_LANE} LIMIT 1)
-            FROM first_of AS f JOIN job_executions AS w ON w.id = f.id
+            SELECT {_next_lane()} FROM first_of AS f JOIN job_executions AS w ON w.id = f.id
         ), open_lane AS (
-            SELECT w.job_id, w.queue, j.max_concurrent_executions - coalesce(running.rows, 0) AS room
+            SELECT w.job_id, w.queue, CASE
+                WHEN j.status IN ('paused', 'inactive') OR w.queue IN (SELECT q.key FROM {shut.sql})
+                    OR EXISTS (SELECT 1 FROM job_tag_associations AS a JOIN {tags.sql} ON t.key = a.tag_id
+                               WHERE a.job_id = j.id)
+                THEN 0 ELSE j.max_concurrent_executions - coalesce(running.rows, 0) END AS room
             FROM first_of AS f JOIN job_executions AS w ON w.id = f.id
             JOIN batch_jobs AS j ON j.id = w.job_id
-            LEFT JOIN ({_RUNNING}) AS running ON running.job_id = w.job_id
-            WHERE j.status NOT IN ('paused', 'inactive') {_of_queues(queues, "w")}
-                AND w.queue NOT IN (SELECT q.key FROM {shut.sql})
-                AND NOT EXISTS (SELECT 1 FROM job_tag_associations AS a JOIN {tags.sql}
-                                ON t.key = a.tag_id WHERE a.job_id = j.id)
+            LEFT JOIN ({_running()}) AS running ON running.job_id = w.job_id
+            WHERE true {_of_queues(queues, "w")}
         ), headed AS (
-            SELECT o.job_id, o.queue, o.room, (
-                SELECT e.id FROM job_executions AS e
-                WHERE (e.job_id, e.queue) >= (o.job_id, o.queue)
-                    AND (e.job_id, e.queue) <= (o.job_id, o.queue)
+            SELECT o.job_id, o.queue, o.room, CASE WHEN o.room > 0 THEN (
+                SELECT e.id FROM job_executions AS e {lane}
+                WHERE (e.job_id, e.queue) >= (o.job_id, o.queue || '')
+                    AND (e.job_id, e.queue) <= (o.job_id, o.queue || '')
                     AND e.status IN {WAITING} AND e.next_attempt_at <= %s
-                {_BY_LANE} LIMIT 1) AS head
-            FROM open_lane AS o WHERE o.room > 0
+                {_BY_LANE} LIMIT 1) END AS head
+            FROM open_lane AS o
         )
         SELECT job_id, queue, room, head FROM headed WHERE head IS NOT NULL LIMIT %s
         """,
-        [*after, *queues, *shut.params, *tags.params, moment(now), size],
+        [*start.params, *shut.params, *tags.params, *queues, moment(now), size],
     )
     return [OpenLane(Lane(row[0], row[1]), row[2], read_uuid(row[3])) for row in rows]
+
+
+def _next_lane() -> str:
+    """The first waiting execution of the lane after that of `w`. SQLite cannot jump over equal pairs."""
+    first = f"""SELECT e.id FROM job_executions AS e {by_index("job_executions_by_lane")}
+        WHERE e.status IN {WAITING} AND %s {_BY_LANE} LIMIT 1"""
+    if connection.vendor == "postgresql":
+        return f"({first % '(e.job_id, e.queue) > (w.job_id, w.queue)'})"
+    same, later = "e.job_id = w.job_id AND e.queue > w.queue", "e.job_id > w.job_id"
+    return f"coalesce(({first % same}), ({first % later}))"
 
 
 def first_in(lane: Lane, now: datetime, *, size: int) -> list[UUID]:
     """The first due executions of a lane. Not locked."""
     rows = fetch(
         f"""
-        SELECT e.id FROM job_executions AS e
+        SELECT e.id FROM job_executions AS e {by_index("job_executions_by_lane")}
         WHERE (e.job_id, e.queue) >= (%s, %s) AND (e.job_id, e.queue) <= (%s, %s)
             AND e.status IN {WAITING} AND e.next_attempt_at <= %s
         {_BY_LANE} LIMIT %s
@@ -205,7 +218,7 @@ def next_attempt(now: datetime) -> datetime | None:
     One look into the index for each of the ten priorities.
     """
     one = f"""
-        (SELECT e.next_attempt_at FROM job_executions AS e
+        (SELECT e.next_attempt_at FROM job_executions AS e {by_index("job_executions_due")}
          WHERE e.status IN {WAITING} AND e.priority = p.key AND e.next_attempt_at > %s
          ORDER BY e.next_attempt_at LIMIT 1)"""
     priorities = Rows("p", {"key": "smallint"}, ((key,) for key in range(10)))
@@ -258,7 +271,7 @@ def read_jobs(
             j.uuid, j.job_name, j.handler, j.timezone, j.user_id, j.execution_type, j.payload,
             j.metadata, j.api_endpoint, j.method, j.headers, j.timeout_ms, j.follow_redirects,
             j.retry_policy, j.schedule_type, j.cron_expression
-        FROM batch_jobs AS j LEFT JOIN ({_RUNNING}) AS running ON running.job_id = j.id
+        FROM batch_jobs AS j LEFT JOIN ({_running()}) AS running ON running.job_id = j.id
         WHERE j.id IN (SELECT v.key FROM {keys.sql})
         """,
         [moment(now - MINUTE), *keys.params],
@@ -290,9 +303,9 @@ def _in_backoff(job_ids: Collection[int], now: datetime) -> dict[int, tuple[date
     found: dict[int, tuple[datetime, ...]] = {}
     rows = fetch(
         f"""
-        SELECT e.job_id, e.scheduled_at FROM job_executions AS e
-        WHERE e.job_id IN (SELECT v.key FROM {keys.sql}) AND e.status IN {WAITING}
-            AND e.status = 'RETRYING' AND e.next_attempt_at > %s AND e.trigger = 'schedule'
+        SELECT e.job_id, e.scheduled_at FROM job_executions AS e {by_index("job_executions_retrying")}
+        WHERE e.job_id IN (SELECT v.key FROM {keys.sql}) AND e.status = 'RETRYING'
+            AND e.next_attempt_at > %s AND e.trigger = 'schedule'
         """,
         [*keys.params, moment(now)],
     )
@@ -336,8 +349,9 @@ def read_tags(tags: Collection[UUID], now: datetime, *, lock: bool = True) -> di
     rows = fetch(
         f"""
         SELECT t.id, t.name, t.max_concurrent, t.rate_limit_per_minute,
-            (SELECT count(*) FROM job_executions AS r JOIN job_tag_associations AS a
-             ON a.job_id = r.job_id WHERE a.tag_id = t.id AND r.status = 'RUNNING'),
+            (SELECT count(*) FROM job_executions AS r {by_index("job_executions_running")}
+             JOIN job_tag_associations AS a ON a.job_id = r.job_id
+             WHERE a.tag_id = t.id AND r.status = 'RUNNING'),
             CASE WHEN t.rate_limit_per_minute IS NULL THEN 0 ELSE (
                 SELECT count(*) FROM batch_job_logs AS b JOIN job_tag_associations AS a
                 ON a.job_id = b.job_id WHERE a.tag_id = t.id AND b.started_at > %s) END
@@ -381,7 +395,8 @@ def read_queues(names: Collection[str], now: datetime, *, lock: bool = True) -> 
 
 def _running_in(name: str) -> int:
     where, params = ("", []) if name == EVERYTHING else ("AND queue = %s", [name])
-    sql = f"SELECT count(*) FROM job_executions WHERE status = 'RUNNING' {where}"
+    running = by_index("job_executions_running")
+    sql = f"SELECT count(*) FROM job_executions {running} WHERE status = 'RUNNING' {where}"
     return int(fetch(sql, params)[0][0])
 
 
@@ -401,7 +416,7 @@ def read_batches(batches: Collection[UUID]) -> dict[UUID, int]:
     keys = Rows("v", {"key": "uuid"}, ((key,) for key in batches))
     rows = fetch(
         f"""
-        SELECT e.batch, count(*) FROM job_executions AS e
+        SELECT e.batch, count(*) FROM job_executions AS e {by_index("job_executions_running")}
         WHERE e.status = 'RUNNING' AND e.batch IN (SELECT v.key FROM {keys.sql})
         GROUP BY e.batch
         """,

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from executions.faults import fault
-from executions.rows import Rows, fetch, locked, moment, read_json, read_moment, read_uuid, write
+from executions.rows import Rows, by_index, fetch, locked, moment, read_json, read_moment, read_uuid, write
 
 # Of rows that are named by id. Worded so that no index of states answers it: with statistics from emptier
 # times PostgreSQL would rather read all that waits than the few rows that are named.
@@ -189,7 +189,7 @@ def expired(now: datetime, lease: timedelta, *, limit: int) -> list[Expired]:
         f"""
         SELECT e.id, e.job_id, e.token, e.attempt, j.execution_type, e.lost_count,
             e.cancel_requested, e.cancel_reason, j.retry_policy, e.executed_at
-        FROM job_executions AS e JOIN batch_jobs AS j ON j.id = e.job_id
+        FROM job_executions AS e {by_index("job_executions_leases")} JOIN batch_jobs AS j ON j.id = e.job_id
         WHERE e.status = 'RUNNING' AND (e.lease_expires_at < %s OR e.lease_expires_at > %s)
         ORDER BY e.id LIMIT %s {locked("FOR UPDATE OF e SKIP LOCKED")}
         """,

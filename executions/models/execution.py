@@ -183,6 +183,8 @@ class Execution(models.Model):
             ),
             # Running rows of a job, for limits.
             models.Index(fields=["job"], condition=Q(status=Status.RUNNING), name="job_executions_running"),
+            # Rows of a job that wait for a retry: the next ones queue up behind them.
+            models.Index(fields=["job"], condition=Q(status=Status.RETRYING), name="job_executions_retrying"),
             # A job's history, newest first.
             models.Index("job", F("scheduled_at").desc(), name="job_executions_history"),
             # The latest outcome of a job, for dependencies and episodes.

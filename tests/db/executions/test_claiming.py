@@ -120,6 +120,15 @@ def test_a_job_starts_in_one_queue_while_its_crowd_waits_in_a_paused_one() -> No
     assert len(claim(by, slots=5).assignments) == 5
 
 
+@pytest.mark.parametrize("crowd", [10, 49, 50, 51, 120, 199, 200, 201])
+def test_whoever_stands_behind_a_held_crowd_of_any_size_starts(crowd: int) -> None:
+    Queue.objects.create(name="shut", paused=True)
+    for number in range(crowd):
+        make_execution(make_job(), queue="shut", next_attempt_at=NOON - timedelta(hours=1, seconds=number))
+    free = make_execution(make_job()).job_id
+    assert claimed_jobs(claim(Claimer(config=make_config()))) == [free]
+
+
 def test_a_full_tag_is_passed_over_until_it_has_room_again() -> None:
     tag = Tag.objects.create(id=uuid.uuid4(), name="full", max_concurrent=1)
     jobs = [make_job() for _ in range(CROWD)]
