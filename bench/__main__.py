@@ -21,7 +21,9 @@ from pathlib import Path
 
 from bench.table import FINDINGS, Finding, collect, machine
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+LOGS = ROOT / ".cache" / "bench" / "logs"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 HEADER = ["question", "figure", "floor or peer", "ratio", "to reach", "reached", "load"]
 
@@ -72,13 +74,17 @@ def main() -> int:
 
 
 def ask(name: str, arguments: list[str]) -> bool:
-    """Measure one question; answers whether that failed."""
+    """Measure one question; answers whether that failed. What the measured processes log goes to a file."""
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", f"bench.{name}", *arguments], check=False)
     words = " ".join([name, *arguments])
+    LOGS.mkdir(parents=True, exist_ok=True)
+    place = LOGS / f"{'-'.join([name, *(one.strip('-') for one in arguments)])}.log"
+    with place.open("w") as log:
+        done = subprocess.run([sys.executable, "-m", f"bench.{name}", *arguments], check=False, stderr=log)
     print(f"\n  ({words}: {time.monotonic() - began:.0f} s)", flush=True)
     if done.returncode:
-        print(f"*** {words} COULD NOT BE MEASURED", file=sys.stderr, flush=True)
+        print(place.read_text()[-2000:], file=sys.stderr)
+        print(f"*** {words} COULD NOT BE MEASURED (see {place})", file=sys.stderr, flush=True)
     return done.returncode != 0
 
 

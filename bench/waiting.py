@@ -153,11 +153,11 @@ SCENES: dict[str, Callable[[World, int], None]] = {
 
 def clear() -> None:
     """Nothing waits and nothing runs."""
-    from executions.models import Attempt, Execution, ExecutionLog
+    from executions.models import Attempt, Execution, ExecutionLog, Horizon
     from executions.rows import write
     from jobs.models import Job, JobTag, Queue, Tag
 
-    for model in (ExecutionLog, Attempt, Execution, JobTag, Tag, Queue, Job):
+    for model in (ExecutionLog, Attempt, Execution, Horizon, JobTag, Tag, Queue, Job):
         write(f"DELETE FROM {model._meta.db_table}")
     settle()
 
