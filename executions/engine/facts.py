@@ -152,29 +152,29 @@ def lanes(
     """
     tags = Rows("t", {"key": "uuid"}, ((key,) for key in without_tags))
     shut = Rows("q", {"key": "text"}, ((key,) for key in without_queues))
-    start = Rows("w", {"job_id": "bigint", "queue": "text"}, [after])
-    lane = by_index("job_executions_by_lane")
+    # One row, so that the planner of PostgreSQL expects few lanes, and looks their jobs up one by one.
+    start = "(SELECT CAST(%s AS bigint) AS job_id, CAST(%s AS text) AS queue) AS l"
+    by_lane = by_index("job_executions_by_lane")
     # Worded for SQLite, too: it compares pairs through an index only where the text is no column (hence
     # the empty ones), and what is asked of one table alone (hence CASE) lets it read the whole table first.
     rows = fetch(
         f"""
-        WITH RECURSIVE first_of(id) AS (
-            SELECT {_next_lane()} FROM {start.sql}
+        WITH RECURSIVE lane(job_id, queue) AS (
+            {_next_lane(start)}
             UNION ALL
-            SELECT {_next_lane()} FROM first_of AS f JOIN job_executions AS w ON w.id = f.id
+            {_next_lane("lane AS l")}
         ), open_lane AS (
-            SELECT w.job_id, w.queue, CASE
-                WHEN j.status IN ('paused', 'inactive') OR w.queue IN (SELECT q.key FROM {shut.sql})
+            SELECT l.job_id, l.queue, CASE
+                WHEN j.status IN ('paused', 'inactive') OR l.queue IN (SELECT q.key FROM {shut.sql})
                     OR EXISTS (SELECT 1 FROM job_tag_associations AS a JOIN {tags.sql} ON t.key = a.tag_id
                                WHERE a.job_id = j.id)
                 THEN 0 ELSE j.max_concurrent_executions - coalesce(running.rows, 0) END AS room
-            FROM first_of AS f JOIN job_executions AS w ON w.id = f.id
-            JOIN batch_jobs AS j ON j.id = w.job_id
-            LEFT JOIN ({_running()}) AS running ON running.job_id = w.job_id
-            WHERE true {_of_queues(queues, "w")}
+            FROM lane AS l JOIN batch_jobs AS j ON j.id = l.job_id
+            LEFT JOIN ({_running()}) AS running ON running.job_id = l.job_id
+            WHERE true {_of_queues(queues, "l")}
         ), headed AS (
             SELECT o.job_id, o.queue, o.room, CASE WHEN o.room > 0 THEN (
-                SELECT e.id FROM job_executions AS e {lane}
+                SELECT e.id FROM job_executions AS e {by_lane}
                 WHERE (e.job_id, e.queue) >= (o.job_id, o.queue || '')
                     AND (e.job_id, e.queue) <= (o.job_id, o.queue || '')
                     AND e.status IN {WAITING} AND e.next_attempt_at <= %s
@@ -183,19 +183,27 @@ def lanes(
         )
         SELECT job_id, queue, room, head FROM headed WHERE head IS NOT NULL LIMIT %s
         """,
-        [*start.params, *shut.params, *tags.params, *queues, moment(now), size],
+        [*after, *shut.params, *tags.params, *queues, moment(now), size],
     )
     return [OpenLane(Lane(row[0], row[1]), row[2], read_uuid(row[3])) for row in rows]
 
 
-def _next_lane() -> str:
-    """The first waiting execution of the lane after that of `w`. SQLite cannot jump over equal pairs."""
-    first = f"""SELECT e.id FROM job_executions AS e {by_index("job_executions_by_lane")}
-        WHERE e.status IN {WAITING} AND %s {_BY_LANE} LIMIT 1"""
+def _next_lane(source: str) -> str:
+    """The lane after each lane `l` of the source, found in the index alone."""
+
+    def first(what: str, condition: str) -> str:
+        return f"""SELECT {what} FROM job_executions AS e {by_index("job_executions_by_lane")}
+            WHERE e.status IN {WAITING} AND {condition} {_BY_LANE} LIMIT 1"""
+
     if connection.vendor == "postgresql":
-        return f"({first % '(e.job_id, e.queue) > (w.job_id, w.queue)'})"
-    same, later = "e.job_id = w.job_id AND e.queue > w.queue", "e.job_id > w.job_id"
-    return f"coalesce(({first % same}), ({first % later}))"
+        after = first("e.job_id, e.queue", "(e.job_id, e.queue) > (l.job_id, l.queue)")
+        return f"SELECT n.job_id, n.queue FROM {source} CROSS JOIN LATERAL ({after}) AS n"
+    # SQLite knows no LATERAL, and would step through all pairs that are equal.
+    same, later = "e.job_id = l.job_id AND e.queue > l.queue", "e.job_id > l.job_id"
+    job, queue = (
+        f"coalesce(({first(what, same)}), ({first(what, later)}))" for what in ("e.job_id", "e.queue")
+    )
+    return f"SELECT {job}, {queue} FROM {source} WHERE l.job_id IS NOT NULL"
 
 
 def first_in(lane: Lane, now: datetime, *, size: int) -> list[UUID]:
