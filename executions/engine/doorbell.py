@@ -258,7 +258,7 @@ def mark(due: Sequence[Due], now: datetime) -> set[UUID]:
     sql = f"""
         WITH held AS (
             SELECT e.id FROM {rows.sql} JOIN job_executions AS e ON e.id = v.key
-            WHERE e.status IN {WAITING} AND e.attempt = v.attempt
+            WHERE {STILL_WAITS} AND e.attempt = v.attempt
                 AND (e.rung_at = v.seen OR (e.rung_at IS NULL AND v.seen IS NULL))
             ORDER BY e.id {locked("FOR UPDATE OF e SKIP LOCKED")}
         )
@@ -278,7 +278,7 @@ def take_back(rings: Sequence[Ring]) -> None:
         UPDATE job_executions SET rung_at = NULL
         WHERE id IN (
             SELECT e.id FROM {rows.sql} JOIN job_executions AS e ON e.id = v.key
-            WHERE e.status IN {WAITING} AND e.rung_attempt = v.attempt AND e.rung_at IS NOT NULL
+            WHERE {STILL_WAITS} AND e.rung_attempt = v.attempt AND e.rung_at IS NOT NULL
             ORDER BY e.id {locked("FOR UPDATE OF e")})
         """,
         rows.params,

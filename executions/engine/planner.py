@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
 
@@ -16,7 +17,7 @@ from executions.engine.planning import Due, JobPlan, plan_job
 from executions.faults import fault
 from executions.lifecycle import Planned
 from executions.models import WAITING
-from executions.rows import Rows, fetch, locked, moment, read_moment, read_uuid, write
+from executions.rows import Rows, by_index, fetch, locked, moment, read_moment, read_uuid, write
 from jobs import registry, schedules
 from jobs.models import SCHEDULE_COLUMNS, Job, OverlapPolicy
 from jobs.timing import Calendar, Schedule
@@ -131,10 +132,11 @@ def count_scheduled(job_ids: Sequence[int], states: Sequence[str]) -> dict[int, 
         return {}
     keys = Rows("v", {"key": "bigint"}, ((key,) for key in job_ids))
     words = ", ".join(f"'{state}'" for state in states)
+    index = by_index("job_executions_running" if RUNNING in states else "job_executions_by_lane")
     rows = fetch(
         f"""
         SELECT v.key, (
-            SELECT count(*) FROM job_executions AS e
+            SELECT count(*) FROM job_executions AS e {index}
             WHERE e.job_id = v.key AND e.status IN ({words}) AND e.trigger = 'schedule')
         FROM {keys.sql}
         """,
@@ -166,20 +168,25 @@ def _replace_older(jobs: Sequence[Job], rows: Sequence[Planned], now: datetime) 
     for job in jobs:
         if job.id not in newest:
             continue
-        older = fetch(
-            f"""
-            SELECT e.id, e.status FROM job_executions AS e
-            WHERE e.job_id = %s AND e.trigger = 'schedule' AND e.scheduled_at < %s
-                AND e.status IN ('PENDING', 'RETRYING', 'RUNNING')
-            ORDER BY e.id {locked("FOR UPDATE")}
-            """,
-            [job.id, moment(newest[job.id])],
-        )
-        if len(older) < job.max_concurrent_executions:
+        waiting = _older(job, newest[job.id], "IN ('PENDING', 'RETRYING')", "job_executions_by_lane")
+        running = _older(job, newest[job.id], "= 'RUNNING'", "job_executions_running")
+        if len(waiting) + len(running) < job.max_concurrent_executions:
             continue
-        ids = [read_uuid(key) for key, _ in older]
-        lifecycle.cancel(ids, reason="replaced", now=now)
-        lifecycle.ask_to_stop(ids, reason="replaced")
+        lifecycle.cancel(waiting, reason="replaced", now=now)
+        lifecycle.ask_to_stop(running, reason="replaced")
+
+
+def _older(job: Job, before: datetime, status: str, index: str) -> list[UUID]:
+    """Lock the job's scheduled executions of a status: each has its index, both at once have none."""
+    rows = fetch(
+        f"""
+        SELECT e.id FROM job_executions AS e {by_index(index)}
+        WHERE e.job_id = %s AND e.status {status} AND e.trigger = 'schedule' AND e.scheduled_at < %s
+        ORDER BY e.id {locked("FOR UPDATE")}
+        """,
+        [job.id, moment(before)],
+    )
+    return [read_uuid(row[0]) for row in rows]
 
 
 def next_due() -> datetime | None:

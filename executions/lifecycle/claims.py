@@ -17,6 +17,7 @@ from executions.rows import Rows, by_index, fetch, locked, moment, read_json, re
 # Of rows that are named by id. Worded so that no index of states answers it: with statistics from emptier
 # times PostgreSQL would rather read all that waits than the few rows that are named.
 STILL_WAITS = "coalesce(e.status, '') IN ('PENDING', 'RETRYING')"
+STILL_OURS = "coalesce(e.status, '') = 'RUNNING' AND e.token = v.token"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,7 +144,7 @@ def renew(claims: Sequence[Claim], *, now: datetime, lease: timedelta) -> set[UU
         f"""
         UPDATE job_executions AS e SET lease_expires_at = %s
         FROM {values.sql}
-        WHERE e.id = v.key AND e.status = 'RUNNING' AND e.token = v.token
+        WHERE e.id = v.key AND {STILL_OURS}
         RETURNING id
         """,
         [moment(now + lease), *values.params],
@@ -164,7 +165,7 @@ def asked_to_stop(claims: Sequence[Claim]) -> dict[UUID, str]:
     answered = fetch(
         f"""
         SELECT v.token, e.cancel_reason FROM {values.sql} JOIN job_executions AS e ON e.id = v.key
-        WHERE e.status = 'RUNNING' AND e.token = v.token AND e.cancel_requested
+        WHERE {STILL_OURS} AND e.cancel_requested
         """,
         values.params,
     )

@@ -13,6 +13,7 @@ from django.db import DatabaseError, OperationalError, transaction
 
 from executions.chart import CANCELLED, FAILED, PENDING, SUCCESS
 from executions.faults import fault
+from executions.lifecycle.claims import STILL_OURS
 from executions.lifecycle.endings import Ending, LogLine
 from executions.lifecycle.outcomes import Moved, note_outcomes
 from executions.models.execution import Reason
@@ -186,7 +187,7 @@ def _move(endings: Sequence[Ending], now: datetime) -> dict[UUID, Moved]:
             response_body = v.body, result = v.result, output_altered = v.altered,
             token = NULL, lease_expires_at = NULL
         FROM {values.sql}
-        WHERE e.id = v.key AND e.status = 'RUNNING' AND e.token = v.token
+        WHERE e.id = v.key AND {STILL_OURS}
         RETURNING id, trigger, retry_count
         """,
         values.params,

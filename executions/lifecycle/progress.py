@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from executions.lifecycle.claims import Claim
+from executions.lifecycle.claims import STILL_OURS, Claim
 from executions.lifecycle.outcomes import NEWEST_START
 from executions.rows import Rows, identity, write
 
@@ -34,7 +34,7 @@ def report(advances: Sequence[Advance]) -> None:
         UPDATE job_executions AS e
         SET progress_processed = v.processed, progress_total = v.total
         FROM {values.sql}
-        WHERE e.id = v.key AND e.status = 'RUNNING' AND e.token = v.token
+        WHERE e.id = v.key AND {STILL_OURS}
         """,
         values.params,
     )

@@ -31,7 +31,7 @@ def _leave_waiting(execution_ids: Sequence[UUID], status: str, reason: str, now:
             f"""
             UPDATE job_executions AS e
             SET status = %s, reason = %s, completed_at = %s, next_attempt_at = NULL
-            FROM {values.sql} WHERE e.id = v.key AND e.status IN {sources}
+            FROM {values.sql} WHERE e.id = v.key AND coalesce(e.status, '') IN {sources}
             RETURNING id, job_id, trigger
             """,
             [status, reason, moment(now), *values.params],
@@ -65,7 +65,7 @@ def ask_to_stop(execution_ids: Sequence[UUID], *, reason: str) -> int:
     return write(
         f"""
         UPDATE job_executions AS e SET cancel_requested = %s, cancel_reason = %s
-        FROM {values.sql} WHERE e.id = v.key AND e.status = 'RUNNING'
+        FROM {values.sql} WHERE e.id = v.key AND coalesce(e.status, '') = 'RUNNING'
         """,
         [True, reason, *values.params],
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from executions.chart import ARROWS, NEW, sources
-from executions.lifecycle import STILL_WAITS
+from executions.lifecycle.claims import STILL_OURS, STILL_WAITS
 from executions.models import FINAL, WAITING, Execution, Status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,9 +66,10 @@ def test_the_writer_moves_only_along_the_arrows() -> None:
     assert "WHERE e.id = v.key AND {STILL_WAITS}" in claim
     assert STILL_WAITS == "coalesce(e.status, '') IN ('PENDING', 'RETRYING')"
     move = completion.partition("def _move(")[2].partition("def _close_attempts(")[0]
-    assert "e.status = 'RUNNING' AND e.token = v.token" in move
+    assert "WHERE e.id = v.key AND {STILL_OURS}" in move
+    assert STILL_OURS == "coalesce(e.status, '') = 'RUNNING' AND e.token = v.token"
     left = waiting.partition("def _leave_waiting(")[2].partition("\ndef ")[0]
-    assert "e.status IN {sources}" in left
+    assert "coalesce(e.status, '') IN {sources}" in left
     assert "('PENDING')" in left
     assert "('PENDING', 'RETRYING')" in left
     assert (set(sources("SKIPPED")), set(sources("CANCELLED")) - {"RUNNING"}) == (
