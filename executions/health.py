@@ -167,7 +167,7 @@ def _oldest_unplanned(now: datetime) -> datetime | None:
     first = due.exclude(catch_up=CatchUp.ALL).first()
     # With catchUp all the cursor stays behind on purpose while as many wait as may.
     catching_up = list(due.filter(catch_up=CatchUp.ALL)[:LOOK])
-    waiting = planner.count_scheduled([job.id for job in catching_up], WAITING)
+    waiting = planner.count_scheduled([job.id for job in catching_up], planner.WAITING)
     found = [job for job in catching_up if waiting.get(job.id, 0) < MAX_WAITING]
     times = [job.next_run_at for job in [*found[:1], *([first] if first else [])] if job.next_run_at]
     return min(times, default=None)

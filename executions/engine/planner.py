@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 
 from executions import lifecycle
-from executions.chart import RUNNING, SKIPPED
+from executions.chart import SKIPPED
 from executions.engine import adoption, answers
 from executions.engine.adoption import Pass
 from executions.engine.config import PLAN_BATCH
 from executions.engine.planning import Due, JobPlan, plan_job
 from executions.faults import fault
 from executions.lifecycle import Planned
-from executions.models import WAITING
 from executions.rows import Rows, by_index, fetch, locked, moment, read_moment, read_uuid, write
 from jobs import registry, schedules
 from jobs.models import SCHEDULE_COLUMNS, Job, OverlapPolicy
@@ -81,9 +81,7 @@ def _judge(jobs: Sequence[Job], now: datetime) -> tuple[dict[int, JobPlan], dict
     calendars = schedules.days_of({job.calendar_id for job in jobs if job.calendar_id})
     ids = [job.id for job in jobs]
     waiting = count_scheduled(ids, WAITING)
-    running = count_scheduled(
-        [job.id for job in jobs if job.overlap_policy == OverlapPolicy.SKIP], (RUNNING,)
-    )
+    running = count_scheduled([job.id for job in jobs if job.overlap_policy == OverlapPolicy.SKIP], RUNNING)
     plans: dict[int, JobPlan] = {}
     read: dict[int, Schedule] = {}
     for job in jobs:
@@ -122,8 +120,23 @@ def start_delay(job: Job) -> timedelta:
     return timedelta(milliseconds=job.timeout_ms or registry.default_timeout_ms(handler))
 
 
-def count_scheduled(job_ids: Sequence[int], states: Sequence[str]) -> dict[int, int]:
-    """How many scheduled executions of each job are in these (unfinished) states; only jobs that have some.
+@dataclass(frozen=True)
+class Part:
+    """A part of the ledger that has an index for each job: what waits, or what runs.
+
+    Asked for both at once, a database would read the job's whole history.
+    """
+
+    condition: str
+    index: str
+
+
+WAITING = Part("e.status IN ('PENDING', 'RETRYING')", "job_executions_by_lane")
+RUNNING = Part("e.status = 'RUNNING'", "job_executions_running")
+
+
+def count_scheduled(job_ids: Sequence[int], part: Part) -> dict[int, int]:
+    """How many scheduled executions of each job are in this part of the ledger; only jobs that have some.
 
     Job by job through the index of what is unfinished. As a join it is at the mercy of statistics, which are
     old just when ten thousand jobs were planned at once: every waiting row was then compared with every job.
@@ -131,13 +144,11 @@ def count_scheduled(job_ids: Sequence[int], states: Sequence[str]) -> dict[int, 
     if not job_ids:
         return {}
     keys = Rows("v", {"key": "bigint"}, ((key,) for key in job_ids))
-    words = ", ".join(f"'{state}'" for state in states)
-    index = by_index("job_executions_running" if RUNNING in states else "job_executions_by_lane")
     rows = fetch(
         f"""
         SELECT v.key, (
-            SELECT count(*) FROM job_executions AS e {index}
-            WHERE e.job_id = v.key AND e.status IN ({words}) AND e.trigger = 'schedule')
+            SELECT count(*) FROM job_executions AS e {by_index(part.index)}
+            WHERE e.job_id = v.key AND {part.condition} AND e.trigger = 'schedule')
         FROM {keys.sql}
         """,
         keys.params,
@@ -168,20 +179,20 @@ def _replace_older(jobs: Sequence[Job], rows: Sequence[Planned], now: datetime) 
     for job in jobs:
         if job.id not in newest:
             continue
-        waiting = _older(job, newest[job.id], "IN ('PENDING', 'RETRYING')", "job_executions_by_lane")
-        running = _older(job, newest[job.id], "= 'RUNNING'", "job_executions_running")
+        waiting = _older(job, newest[job.id], WAITING)
+        running = _older(job, newest[job.id], RUNNING)
         if len(waiting) + len(running) < job.max_concurrent_executions:
             continue
         lifecycle.cancel(waiting, reason="replaced", now=now)
         lifecycle.ask_to_stop(running, reason="replaced")
 
 
-def _older(job: Job, before: datetime, status: str, index: str) -> list[UUID]:
-    """Lock the job's scheduled executions of a status: each has its index, both at once have none."""
+def _older(job: Job, before: datetime, part: Part) -> list[UUID]:
+    """The job's scheduled executions of older fire times, locked."""
     rows = fetch(
         f"""
-        SELECT e.id FROM job_executions AS e {by_index(index)}
-        WHERE e.job_id = %s AND e.status {status} AND e.trigger = 'schedule' AND e.scheduled_at < %s
+        SELECT e.id FROM job_executions AS e {by_index(part.index)}
+        WHERE e.job_id = %s AND {part.condition} AND e.trigger = 'schedule' AND e.scheduled_at < %s
         ORDER BY e.id {locked("FOR UPDATE")}
         """,
         [job.id, moment(before)],

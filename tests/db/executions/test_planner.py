@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from executions.engine import adoption, planner
-from executions.models import WAITING, Execution
+from executions.models import Execution
 from jobs.models import AuditEntry, Job, JobVersion
 from tests.factories import NOON, make_execution, make_job
 
@@ -206,7 +206,7 @@ def test_waiting_executions_are_counted_job_by_job_even_where_statistics_are_old
         return execute(sql, params, *rest)
 
     with connection.execute_wrapper(keep):
-        counted = planner.count_scheduled([job.id for job in jobs], WAITING)
+        counted = planner.count_scheduled([job.id for job in jobs], planner.WAITING)
     assert counted == {jobs[1].id: 1, jobs[2].id: 2}
     if connection.vendor == "postgresql":
         run_sql("SET LOCAL enable_seqscan = off")  # the tables of a test are smaller than any index
