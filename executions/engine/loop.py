@@ -14,6 +14,7 @@ from django.db import connection, transaction
 
 from executions import lifecycle
 from executions.engine import adoption, clock, completer, doorbell, facts, heartbeat, planner, reaper
+from executions.engine.active import Active, Finished
 from executions.engine.agenda import Timer, monotonic_of
 from executions.engine.assignment import Assignment
 from executions.engine.bell import Bell
@@ -25,7 +26,7 @@ from executions.engine.duty import Duty, duties
 from executions.engine.inbox import Inbox
 from executions.engine.listener import Listener
 from executions.engine.pool import Pool
-from executions.engine.runner import Active, Finished, Runner
+from executions.engine.runner import Runner
 from executions.engine.watchdog import Watchdog
 from executions.faults import fault
 from executions.rows import fetch, plan_afresh
