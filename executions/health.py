@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from executions import workers
-from executions.engine import facts, planner
+from executions.engine import facts, planner, window
 from executions.engine.limits import Candidate
 from executions.engine.planning import MAX_WAITING
 from executions.models import WAITING, Execution, Instance, Role
@@ -108,7 +108,7 @@ def _process(row: Instance, live: set[str]) -> Process:
 def count_due(now: datetime) -> int:
     """How many executions wait though their moment has come."""
     # The states are written out, because SQLite uses a partial index only for what it can read in the text.
-    sql = f"SELECT count(*) FROM job_executions WHERE status IN {facts.WAITING} AND next_attempt_at <= %s"
+    sql = f"SELECT count(*) FROM job_executions WHERE status IN {window.WAITING} AND next_attempt_at <= %s"
     return int(fetch(sql, [moment(now)])[0][0])
 
 
@@ -117,7 +117,7 @@ def queue_age(now: datetime) -> timedelta:
     one = f"""
         SELECT * FROM (
             SELECT e.next_attempt_at AS at FROM job_executions AS e
-            WHERE e.status IN {facts.WAITING} AND e.priority = %s AND e.next_attempt_at <= %s
+            WHERE e.status IN {window.WAITING} AND e.priority = %s AND e.next_attempt_at <= %s
             ORDER BY e.next_attempt_at LIMIT 1) AS p{{number}}"""
     sql = " UNION ALL ".join(one.format(number=number) for number in PRIORITIES)
     rows = fetch(sql, [value for number in PRIORITIES for value in (number, moment(now))])
@@ -183,8 +183,8 @@ def _oldest_startable(now: datetime) -> list[tuple[datetime, bool]]:
     found = _not_held(due, now)
     if found or not full:
         return found
-    lanes = facts.lanes(
-        now, after=facts.BEFORE_ALL, size=LANES, queues=(), without_tags=(), without_queues=()
+    lanes = window.lanes(
+        now, after=window.BEFORE_ALL, size=LANES, queues=(), without_tags=(), without_queues=()
     )
     rows = Execution.objects.filter(id__in=[one.head for one in lanes], status__in=WAITING)
     return _not_held([candidate_of(row) for row in rows if row.next_attempt_at], now)

@@ -10,11 +10,12 @@ from uuid import UUID
 from django.db import transaction
 
 from executions import lifecycle
-from executions.engine import clock, dependencies, facts
+from executions.engine import clock, dependencies, facts, window
 from executions.engine.assignment import Assignment, Definition
 from executions.engine.config import EngineConfig
-from executions.engine.facts import BEFORE_ALL, Lane, OpenLane, Waiting
+from executions.engine.facts import Waiting
 from executions.engine.limits import Admission, JobFacts, Room, admit
+from executions.engine.window import BEFORE_ALL, Lane, OpenLane
 from executions.faults import fault
 from executions.lifecycle import Take
 
@@ -77,7 +78,7 @@ class Claimer:
 
     def _from_front(self, found: Round, now: datetime, slots: int) -> None:
         size = FRONT if self.clogged else max(slots, MIN_FRONT)
-        ids, more = facts.front(now, size=size, queues=self.config.queues)
+        ids, more = window.front(now, size=size, queues=self.config.queues)
         self._take(found, self._lock(found, ids), now, slots)
         # Rows that another process is about to take are no sign of a crowd.
         few = 4 * max(len(found.assignments), len(ids) - len(found.held)) < min(slots, size)
@@ -96,7 +97,7 @@ class Claimer:
         for _ in range(LANE_ROUNDS):
             wanted = slots - len(found.assignments)
             size = max(2 * wanted, MIN_LANES)
-            open_lanes = facts.lanes(
+            open_lanes = window.lanes(
                 now,
                 after=self.place,
                 size=size,
@@ -134,7 +135,7 @@ class Claimer:
             if spare <= 0:
                 break
             if one.room > 1:
-                ids |= dict.fromkeys(facts.first_in(one.lane, now, size=min(one.room, spare + 1)))
+                ids |= dict.fromkeys(window.first_in(one.lane, now, size=min(one.room, spare + 1)))
         return list(ids)
 
     def _take(self, found: Round, waiting: Sequence[Waiting], now: datetime, slots: int) -> Room | None:

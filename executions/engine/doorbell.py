@@ -15,12 +15,12 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from executions import workers
-from executions.engine import dependencies, facts
+from executions.engine import dependencies, facts, window
 from executions.engine.agenda import Timer
-from executions.engine.facts import WAITING
 from executions.engine.limits import Candidate, Room, admit
 from executions.engine.pool import Pool
 from executions.engine.ring import Ring
+from executions.engine.window import WAITING
 from executions.faults import fault
 from executions.lifecycle import STILL_WAITS
 from executions.rows import Rows, fetch, locked, moment, read_moment, read_uuid, write
@@ -175,9 +175,9 @@ def find_startable(now: datetime, *, size: int) -> list[Due]:
     due = _judge(rows, now, size)
     if len(rows) < size + BEYOND or len(due) >= size:
         return due
-    after, known = facts.BEFORE_ALL, {row[0] for row in rows}
+    after, known = window.BEFORE_ALL, {row[0] for row in rows}
     while len(due) < size:
-        lanes = facts.lanes(now, after=after, size=LANES, queues=(), without_tags=(), without_queues=())
+        lanes = window.lanes(now, after=after, size=LANES, queues=(), without_tags=(), without_queues=())
         heads = _named([one.head for one in lanes])
         rows += [row for row in heads if row[0] not in known]
         due = _judge(rows, now, size)

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseProblem
 from django.db import connection, transaction
 
 from executions import lifecycle
-from executions.engine import adoption, clock, completer, doorbell, facts, heartbeat, planner, reaper
+from executions.engine import adoption, clock, completer, doorbell, heartbeat, planner, reaper, window
 from executions.engine.active import Active, Finished
 from executions.engine.agenda import Timer, monotonic_of
 from executions.engine.assignment import Assignment
@@ -367,7 +367,7 @@ class Engine:
         if found.assignments:  # what ends soon makes room for more: look again then
             self._claim.no_later_than(read_at + BUSY_WAIT)
             return
-        due_at = facts.next_attempt(now)
+        due_at = window.next_attempt(now)
         if due_at is not None:
             self._claim.no_later_than(monotonic_of(due_at, now=now, read_at=read_at))
 
@@ -392,7 +392,7 @@ class Engine:
         read_at, now = clock.monotonic(), clock.now()
         self._claim.done()
         self._claim.no_later_than(read_at + bell.ring_due(now))
-        due_at = facts.next_attempt(now)
+        due_at = window.next_attempt(now)
         if due_at is not None:
             self._claim.no_later_than(monotonic_of(due_at, now=now, read_at=read_at))
 

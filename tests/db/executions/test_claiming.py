@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from executions.engine import claimer, facts
+from executions.engine import claimer, window
 from executions.engine.claimer import Claimer, Round
 from executions.models import Execution, Status
 from jobs.models import Job, JobTag, Queue, Tag
@@ -147,6 +147,6 @@ def test_a_full_tag_is_passed_over_until_it_has_room_again() -> None:
 
 def test_lanes_begin_after_a_job_and_end_at_their_number() -> None:
     jobs = sorted(make_execution(make_job()).job_id for _ in range(5))
-    after = facts.Lane(jobs[1], "default")
-    seen = facts.lanes(NOON, after=after, size=2, queues=(), without_tags=(), without_queues=())
+    after = window.Lane(jobs[1], "default")
+    seen = window.lanes(NOON, after=after, size=2, queues=(), without_tags=(), without_queues=())
     assert [one.lane for one in seen] == [(job_id, "default") for job_id in jobs[2:4]]
