@@ -66,14 +66,9 @@ def candidate_of(execution: Execution) -> Candidate:
 
 def judge_due(due: Sequence[Candidate], now: datetime) -> dict[UUID, Hold]:
     """What holds back each of these due executions."""
-    jobs, _, dependent = facts.read_jobs({one.job_id for one in due}, now)
-    room = Room(
-        jobs=jobs,
-        tags=facts.read_tags({tag for job in jobs.values() for tag in job.tags}, now, lock=False),
-        queues=facts.read_queues({one.queue for one in due}, now, lock=False),
-        batches=facts.read_batches({one.batch for one in due if one.batch}),
-    )
-    verdicts = dependencies.unmet([one for one in due if one.job_id in dependent], now)
+    look = facts.look(due, now, lock=False)
+    room = look.room
+    verdicts = dependencies.unmet([one for one in due if one.job_id in look.dependent], now)
     ahead = _count_ahead(due, now)
     alive = workers.find_live(now)
     holds: dict[UUID, Hold] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -148,15 +148,10 @@ class Claimer:
         if not locked:
             return None
         rows = {one.candidate.id: one for one in waiting if one.candidate.job_id in locked}
-        jobs, definitions, dependent = facts.read_jobs(locked, now)
-        _end_what_deleted_jobs_left(rows, jobs, now)
-        self._settle_dependencies(found, rows, dependent, now)
-        room = Room(
-            jobs=jobs,
-            tags=facts.read_tags({tag for job in jobs.values() for tag in job.tags}, now),
-            queues=facts.read_queues({one.candidate.queue for one in rows.values()}, now),
-            batches=facts.read_batches({one.candidate.batch for one in rows.values() if one.candidate.batch}),
-        )
+        look = facts.look([one.candidate for one in rows.values()], now, lock=True)
+        room = look.room
+        _end_what_deleted_jobs_left(rows, room.jobs, now)
+        self._settle_dependencies(found, rows, look.dependent, now)
         admission = admit(
             [one.candidate for one in rows.values()], room, slots=slots - len(found.assignments)
         )
@@ -164,8 +159,8 @@ class Claimer:
         if admission.taken:
             # Read anew behind the locks: a run that had to end first must not seem to end after this start.
             at = clock.now()
-            once = jobs_once(jobs)
-            found.assignments += self._claim(admission, rows, definitions, once, at, found.confirmed)
+            once = jobs_once(room.jobs)
+            found.assignments += self._claim(admission, rows, look.definitions, once, at, found.confirmed)
         return room
 
     def _settle_dependencies(
@@ -220,7 +215,9 @@ class Claimer:
         ]
 
 
-def _end_what_deleted_jobs_left(rows: dict[UUID, Waiting], jobs: dict[int, JobFacts], now: datetime) -> None:
+def _end_what_deleted_jobs_left(
+    rows: dict[UUID, Waiting], jobs: Mapping[int, JobFacts], now: datetime
+) -> None:
     """A run that came back to waiting after its job was deleted (retried, rescued, released) ends here."""
     left = [key for key, one in rows.items() if jobs[one.candidate.job_id].state == "deleted"]
     lifecycle.cancel(left, reason="job_deleted", now=now)
@@ -228,6 +225,6 @@ def _end_what_deleted_jobs_left(rows: dict[UUID, Waiting], jobs: dict[int, JobFa
         del rows[key]
 
 
-def jobs_once(jobs: dict[int, JobFacts]) -> set[int]:
+def jobs_once(jobs: Mapping[int, JobFacts]) -> set[int]:
     """The jobs that run one at a time: the database's own index watches over them too."""
     return {key for key, job in jobs.items() if job.max_concurrent == 1}

@@ -17,7 +17,7 @@ from uuid import UUID
 from executions import workers
 from executions.engine import dependencies, facts, window
 from executions.engine.agenda import Timer
-from executions.engine.limits import Candidate, Room, admit
+from executions.engine.limits import Candidate, admit
 from executions.engine.pool import Pool
 from executions.engine.ring import Ring
 from executions.engine.window import WAITING
@@ -214,18 +214,12 @@ def _judge(rows: Sequence[tuple[Any, ...]], now: datetime, size: int) -> list[Du
         return []
     candidates = [facts.read_candidate(row) for row in rows]
     read = {read_uuid(row[0]): row for row in rows}
-    jobs, definitions, dependent = facts.read_jobs({one.job_id for one in candidates}, now)
-    room = Room(
-        jobs=jobs,
-        tags=facts.read_tags({tag for job in jobs.values() for tag in job.tags}, now, lock=False),
-        queues=facts.read_queues({one.queue for one in candidates}, now, lock=False),
-        batches=facts.read_batches({one.batch for one in candidates if one.batch}),
-    )
+    look = facts.look(candidates, now, lock=False)
     # One that has waited long enough for other jobs is rung for: its claim skips it.
-    verdicts = dependencies.unmet([one for one in candidates if one.job_id in dependent], now)
+    verdicts = dependencies.unmet([one for one in candidates if one.job_id in look.dependent], now)
     held = {key for key, verdict in verdicts.items() if not verdict.expired}
-    admission = admit([one for one in candidates if one.id not in held], room, slots=size)
-    return [_due(one, read[one.id], definitions[one.job_id].timeout_ms) for one in admission.taken]
+    admission = admit([one for one in candidates if one.id not in held], look.room, slots=size)
+    return [_due(one, read[one.id], look.definitions[one.job_id].timeout_ms) for one in admission.taken]
 
 
 def _due(candidate: Candidate, row: tuple[Any, ...], timeout_ms: int) -> Due:

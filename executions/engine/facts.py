@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 
 from executions.engine.assignment import Definition
-from executions.engine.limits import EVERYTHING, Candidate, JobFacts, SharedFacts
+from executions.engine.limits import EVERYTHING, Candidate, JobFacts, Room, SharedFacts
 from executions.lifecycle import STILL_WAITS
 from executions.retry import Defaults, RetryPolicy, read_policy
 from executions.rows import Rows, by_index, fetch, locked, moment, read_json, read_moment, read_uuid
@@ -94,7 +95,31 @@ def lock_jobs(job_ids: Iterable[int]) -> set[int]:
     return {row[0] for row in rows}
 
 
-def read_jobs(
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What candidates are judged by: the room of their limits, their jobs, who depends on others."""
+
+    room: Room
+    definitions: dict[int, Definition]
+    dependent: set[int]
+
+
+def look(candidates: Sequence[Candidate], now: datetime, *, lock: bool) -> Look:
+    """Read all that these candidates are judged by; `lock`: under the locks of tags and counted queues.
+
+    Who locks holds their jobs already: jobs first, then tags, then queues, in every process.
+    """
+    jobs, definitions, dependent = _read_jobs({one.job_id for one in candidates}, now)
+    room = Room(
+        jobs=jobs,
+        tags=read_tags({tag for job in jobs.values() for tag in job.tags}, now, lock=lock),
+        queues=read_queues({one.queue for one in candidates}, now, lock=lock),
+        batches=read_batches({one.batch for one in candidates if one.batch}),
+    )
+    return Look(room=room, definitions=definitions, dependent=dependent)
+
+
+def _read_jobs(
     job_ids: Collection[int], now: datetime
 ) -> tuple[dict[int, JobFacts], dict[int, Definition], set[int]]:
     """Limits and definitions of locked jobs, and which of them wait for other jobs."""
