@@ -27,7 +27,7 @@ from typing import Any
 
 from bench.database import own_database
 from bench.load import Connection, pace, press, request
-from bench.table import Table, machine
+from bench.table import Finding, Table, load, machine, publish
 from tests.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -202,6 +202,18 @@ def hold(port: int, web: int, scheduler: int, asked: list[bytes], *, seconds: fl
         f"    processor time: web {1000 * (_spent(web) - before) / asked_count:.2f} ms a request, "
         f"scheduler {100 * (_spent(scheduler) - scheduler_before) / took:.0f} % of a core",
         flush=True,
+    )
+    slowest = figures.percentile(0.99)
+    publish(
+        [
+            Finding(
+                question="100 requests/s for a minute beside 100 executions/s: p99",
+                figure=f"{slowest:.0f} ms",
+                reach="≤ 100 ms and 0 errors",
+                reached=slowest <= 100 and not figures.errors,
+                load=load(),
+            )
+        ]
     )
 
 
