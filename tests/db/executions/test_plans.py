@@ -1,4 +1,4 @@
-"""No statement of a pass reads a whole history, whatever the statistics of the database say."""
+"""No statement of a pass or of a duty reads a whole history, whatever the statistics of the database say."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import pytest
 from django.db import connection
 
 from executions.engine.config import read_config
-from executions.engine.loop import Engine
+from executions.engine.duty import duties
+from executions.engine.loop import Engine, do_duty
 from executions.models import Attempt, Execution, ExecutionLog
 from jobs.contract import Result
 from jobs.models import Job, JobTag, Queue, Tag
+from tests.db.alerts.world import make_alert
 from tests.db.executions.world import make_attempt
 from tests.factories import NOON, at, handling, make_execution, make_job
 
@@ -107,6 +109,24 @@ def test_no_statement_of_a_pass_reads_a_whole_history(analyzed: bool) -> None:
         Engine(read_config(concurrency=4)).run_once()
     assert len(seen) > 20
     assert "WITH RECURSIVE" in " ".join(seen)
+    assert {sql: steps for sql, params in seen.items() if (steps := reads_all(sql, params))} == {}
+
+
+@pytest.mark.parametrize("analyzed", [True, False])
+def test_no_statement_of_a_duty_reads_a_whole_history(analyzed: bool) -> None:
+    fill()
+    told = {"onFailure": True, "onSuccess": True, "onRecovery": True, "onDeadLetter": True, "onMissed": True}
+    for job in (None, Job.objects.first()):
+        make_alert(job=job, conditions=told | {"onLate": 1, "onLongRunning": 1, "consecutiveFailures": 1})
+    if analyzed:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+    inside = [entry for entry in duties if not entry.outside]
+    with watched() as seen:
+        for moment in (NOON, NOON + timedelta(hours=2)):
+            for entry in inside:
+                do_duty(entry, moment)
+    assert len(seen) > 2 * len(inside)
     assert {sql: steps for sql, params in seen.items() if (steps := reads_all(sql, params))} == {}
 
 
