@@ -77,9 +77,32 @@ class World:
     # Jobs -----------------------------------------------------------------------------------------
 
     def add(self, *definitions: Definition, jobs: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Insert rows into batch_jobs and remember what they should come to."""
+        """Insert rows into batch_jobs and remember what they should come to.
+
+        A database that fails meanwhile may have kept them or not: then those count that stand there.
+        """
+        try:
+            self.database.insert("batch_jobs", [dict(job) for job in jobs])
+        except Exception:
+            standing = self._find_standing([definition.name for definition in definitions])
+            self.definitions += [one for one in definitions if one.name in standing]
+            raise
         self.definitions += definitions
-        self.database.insert("batch_jobs", [dict(job) for job in jobs])
+
+    def _find_standing(self, names: Sequence[str]) -> set[str]:
+        """Which of these jobs are in the database, asked until it answers."""
+        found: set[str] = set()
+
+        def ask() -> bool:
+            try:
+                rows = self.database.fetch("SELECT job_name FROM batch_jobs")
+            except Exception:  # noqa: BLE001 - it is being restarted
+                return False
+            found.update(row[0] for row in rows)
+            return True
+
+        wait_for(ask, 60, "a database that answers")
+        return found.intersection(names)
 
     def add_once(
         self,
