@@ -27,11 +27,16 @@ MIN_LANES = 64
 
 @dataclass(kw_only=True)
 class Round:
-    """What one look found. `contended`: others held rows that may be free in a moment."""
+    """What one look found.
+
+    `contended`: others held rows that may be free in a moment. `closed`: the next free slot is promised.
+    """
 
     confirmed: float
+    free: int
     assignments: list[Assignment] = field(default_factory=list)
     contended: bool = False
+    closed: bool = False
     held: dict[UUID, str] = field(default_factory=dict)
 
 
@@ -54,21 +59,28 @@ class Claimer:
     full_queues: set[str] = field(default_factory=set)
 
     def claim(
-        self, now: datetime, *, slots: int, confirmed: float, only: Collection[UUID] | None = None
+        self,
+        now: datetime,
+        *,
+        slots: int,
+        confirmed: float,
+        free: int | None = None,
+        only: Collection[UUID] | None = None,
     ) -> Round:
         """Claim at most `slots` executions in one transaction; their attempt rows are open.
 
         `confirmed` is the monotonic moment at which `now` was read: the leases count from it.
+        `free`: how many of the slots are free now (all, if not said); the others will be soon.
         `only`: these executions and no others.
         """
-        found = Round(confirmed=confirmed)
+        found = Round(confirmed=confirmed, free=slots if free is None else free)
         with transaction.atomic():
             if only is not None:
                 due = [one for one in facts.lock_waiting(only) if one.candidate.due_at <= now]
                 self._take(found, due, now, slots)
                 return found
             self._from_front(found, now, slots)
-            if self.clogged and len(found.assignments) < slots:
+            if self.clogged and len(found.assignments) < slots and not found.closed:
                 self._from_lanes(found, now, slots)
             if found.assignments:
                 fault("claim_before_commit")
@@ -112,7 +124,7 @@ class Claimer:
                 self.full_tags |= room.full_tags()
                 self.full_queues |= room.full_queues()
             around = self.place == begun == BEFORE_ALL
-            if len(found.assignments) >= slots or around:
+            if len(found.assignments) >= slots or found.closed or around:
                 break
             begun = BEFORE_ALL if self.place == BEFORE_ALL else begun
         found.contended |= self.place != BEFORE_ALL and len(found.assignments) < slots
@@ -152,10 +164,15 @@ class Claimer:
         room = look.room
         _end_what_deleted_jobs_left(rows, room.jobs, now)
         self._settle_dependencies(found, rows, look.dependent, now)
+        taken = len(found.assignments)
         admission = admit(
-            [one.candidate for one in rows.values()], room, slots=slots - len(found.assignments)
+            [one.candidate for one in rows.values()],
+            room,
+            slots=slots - taken,
+            free=max(0, found.free - taken),
         )
         found.held |= admission.held
+        found.closed = admission.closed
         if admission.taken:
             # Read anew behind the locks: a run that had to end first must not seem to end after this start.
             at = clock.now()

@@ -23,7 +23,7 @@ MINUTE = timedelta(seconds=60)
 
 _COLUMNS = """e.id, e.job_id, e.priority, e.next_attempt_at, e.scheduled_at, e.trigger, e.queue,
     e.batch, e.batch_limit, e.payload, e.retry_count, e.total_processed, e.total_success,
-    e.total_failure, e.status, e.attempt, e.reason"""
+    e.total_failure, e.status, e.attempt, e.reason, e.lost_count"""
 
 
 def running_by_job() -> str:
@@ -61,6 +61,7 @@ class Waiting:
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.candidate = read_candidate(row)
+        self.candidate.lost = row[17]
         self.payload = read_json(row[9])
         self.retry_count: int = row[10]
         # Only where the same piece of work goes on, after a crash or a release (see lifecycle).
@@ -154,6 +155,7 @@ def _read_jobs(
             rate=row[5],
             started=row[6],
             tags=tags.get(row[0], ()),
+            at_most_once=row[13] == "ATMOST_ONCE",
         )
         for row in rows
     }

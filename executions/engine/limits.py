@@ -28,6 +28,8 @@ class Candidate:
     queue: str
     batch: UUID | None = None
     batch_limit: int | None = None
+    # How often a worker was lost with it.
+    lost: int = 0
 
     @property
     def order(self) -> tuple[int, datetime, datetime, int]:
@@ -49,6 +51,7 @@ class JobFacts:
     rate: int | None = None
     started: int = 0
     tags: tuple[UUID, ...] = ()
+    at_most_once: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +84,14 @@ class Room:
             or self._queue_holds(candidate.queue)
             or next((why for tag in job.tags if (why := self._tag_holds(tag))), "")
         )
+
+    def is_delicate(self, candidate: Candidate) -> bool:
+        """Whether it must be claimed for a slot that is free now, and never ahead of its call.
+
+        A claim that is lost before its call counts as a call: it ends what may be called at most once,
+        and a third one ends what was lost with its worker before, though its handler harmed nobody.
+        """
+        return candidate.lost > 0 or self.jobs[candidate.job_id].at_most_once
 
     def take(self, candidate: Candidate) -> None:
         """Count an admitted one against every limit it uses."""
@@ -148,22 +159,32 @@ class Room:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Admission:
-    """Who starts, and why the others wait."""
+    """Who starts, and why the others wait. `closed`: the next slot that is free is for one of these."""
 
     taken: list[Candidate]
     held: dict[UUID, str]
+    closed: bool = False
 
 
-def admit(candidates: Sequence[Candidate], room: Room, *, slots: int) -> Admission:
-    """Take candidates in their order until the slots or every limit is used up."""
+def admit(candidates: Sequence[Candidate], room: Room, *, slots: int, free: int | None = None) -> Admission:
+    """Take candidates in their order until the slots or every limit is used up.
+
+    `free` of the slots are free now (all of them, if not said), the others will be soon. A delicate
+    candidate for which none is free is left, and with it all that comes after: else those would take
+    every slot before one is free for it.
+    """
+    free = slots if free is None else free
     taken: list[Candidate] = []
     held: dict[UUID, str] = {}
+    closed = False
     for candidate in sorted(candidates, key=lambda one: one.order):
         if candidate.job_id not in room.jobs:
             continue
         if why := room.why_not(candidate):
             held[candidate.id] = why
-        elif len(taken) < slots:
+        elif len(taken) < slots and len(taken) >= free and room.is_delicate(candidate):
+            closed = True
+        elif len(taken) < slots and not closed:
             room.take(candidate)
             taken.append(candidate)
-    return Admission(taken=taken, held=held)
+    return Admission(taken=taken, held=held, closed=closed)

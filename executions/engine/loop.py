@@ -353,7 +353,9 @@ class Engine:
         wanted = self.runner.appetite
         self._claim.done()  # before the look, as above
         with tracing.span("claim") as span:
-            found = self.claimer.claim(now, slots=wanted, confirmed=read_at, only=self._only)
+            found = self.claimer.claim(
+                now, slots=wanted, confirmed=read_at, free=self.runner.pool.free, only=self._only
+            )
             span.note({"scheduler.slots": wanted, "scheduler.executions": len(found.assignments)})
             if not found.assignments:
                 span.drop()

@@ -6,6 +6,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from executions.engine.limits import Candidate, JobFacts, Room, SharedFacts, admit
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -128,3 +130,23 @@ def test_a_backfill_runs_at_most_so_many_of_its_own() -> None:
     group = [make_candidate(trigger="backfill", batch=batch, batch_limit=2) for _ in range(4)]
     room = make_room(make_job(max_concurrent=100), batches={batch: 1})
     assert len(admit(group, room, slots=10).taken) == 1
+
+
+@pytest.mark.parametrize("delicate", ["lost", "at_most_once"])
+def test_what_a_crash_must_not_take_along_uncalled_is_claimed_for_a_free_slot_only(delicate: str) -> None:
+    """And what comes after it does not take the slots that would be its own."""
+    first, second, third = (make_candidate(key, due_at=NOON + timedelta(seconds=key)) for key in (1, 2, 3))
+    second.lost = int(delicate == "lost")
+    room = make_room(make_job(1), make_job(2, at_most_once=delicate == "at_most_once"), make_job(3))
+    ahead = admit([first, second, third], room, slots=10, free=1)
+    assert (ahead.taken, ahead.held, ahead.closed) == ([first], {}, True)
+    room = make_room(*room.jobs.values())
+    at_once = admit([second, third], room, slots=10, free=1)
+    assert (at_once.taken, at_once.closed) == ([second, third], False)
+
+
+def test_a_delicate_one_that_a_limit_holds_back_keeps_no_slot_for_itself() -> None:
+    held, free = make_candidate(1, lost=1), make_candidate(2, due_at=NOON + timedelta(seconds=1))
+    room = make_room(make_job(1, state="paused"), make_job(2))
+    admission = admit([held, free], room, slots=10, free=0)
+    assert (admission.taken, admission.closed) == ([free], False)
