@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 from executions.engine import clock
 from jobs.contract import HandlerError, Progress, Result, Run, Stopped
 from web import tracing
-from web.spans import Carrier
 
 STEP = 0.1  # seconds between looks at deadline and stop request
-_context = multiprocessing.get_context("spawn")
+# A program of its own and not a Process of multiprocessing: a worker of Celery may have none of those.
+PROGRAM = (sys.executable, "-c", f"import sys; from {__name__} import serve; serve(int(sys.argv[1]))")
 
 
 class Died(HandlerError):
@@ -30,18 +31,20 @@ def call(handler: str, run: Run, payload: Any) -> Result | None:
     A request to stop ends the whole process group at once; so does the deadline, which is
     told apart by `run.stop`'s cause. A process that dies by itself raises `Died`.
     """
-    ours, theirs = _context.Pipe()
-    told = tracing.carrier()
-    process = _context.Process(
-        target=_serve, args=(theirs, handler, _portable(run), payload, told), daemon=False
-    )
-    process.start()
-    theirs.close()
-    try:
-        return _follow(process, ours, run)
-    finally:
-        _kill(process)
-        ours.close()
+    ours, theirs = Pipe()
+    with ours, theirs:
+        process = subprocess.Popen(
+            [*PROGRAM, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        try:
+            return _follow(process, ours, run, (handler, _portable(run), payload, tracing.carrier()))
+        finally:
+            _kill(process)
 
 
 def _portable(run: Run) -> dict[str, Any]:
@@ -55,21 +58,21 @@ def _portable(run: Run) -> dict[str, Any]:
     }
 
 
-def _follow(process: SpawnProcess, pipe: Connection, run: Run) -> Result | None:
+def _follow(process: subprocess.Popen[bytes], pipe: Connection, run: Run, task: Any) -> Result | None:
+    _send_task(pipe, task)
     while True:
         if run.stop.is_set():
             raise Stopped("the process was ended on request")
         if run.deadline is not None and clock.monotonic() > run.deadline:
             raise HandlerError(f"timeout of {run.job.timeout_ms}ms exceeded", reason="timeout")
         if not pipe.poll(STEP):
-            if process.is_alive() or pipe.poll(0):
+            if not _has_ended(process) or pipe.poll(0):
                 continue
-            raise Died(f"the handler's process died ({_ending(process.exitcode)})")
+            raise _died(process)
         try:
             kind, value = pipe.recv()
-        except EOFError:
-            process.join(1)
-            raise Died(f"the handler's process died ({_ending(process.exitcode)})") from None
+        except (EOFError, ConnectionError):
+            raise _died(process) from None
         if kind == "result":
             return value  # type: ignore[no-any-return]
         if kind == "error":
@@ -85,19 +88,36 @@ def _relay(kind: str, value: Any, run: Run) -> None:
         getattr(run.log, level)(message, **metadata)
 
 
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
+def _send_task(pipe: Connection, task: Any) -> None:
+    try:
+        pipe.send(task)
+    except ConnectionError:
+        pass  # it died at its start, which `_follow` finds
 
 
-def _kill(process: SpawnProcess) -> None:
-    if process.is_alive() and process.pid is not None:
+def _died(process: subprocess.Popen[bytes]) -> Died:
+    until = clock.monotonic() + 1.0
+    while not (ended := _has_ended(process)) and clock.monotonic() < until:
+        time.sleep(0.01)
+    code = _kill(process)
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return Died(f"the handler's process died ({how})" if ended else "the handler's process hung up")
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it ended. It is not waited for, so that its number stays its own until the group is killed."""
+    looked = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return process.returncode is not None or os.waitid(os.P_PID, process.pid, looked) is not None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> int:
+    """End it and whatever it started, at once; answers its exit code."""
+    if process.returncode is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            process.kill()
-    process.join(5)
+        except ProcessLookupError:
+            pass
+    return process.wait()
 
 
 class _PipeLog:
@@ -119,11 +139,12 @@ class _PipeLog:
         self._pipe.send(("log", ("error", message, metadata)))
 
 
-def _serve(pipe: Connection, handler: str, portable: dict[str, Any], payload: Any, told: Carrier) -> None:
+def serve(descriptor: int) -> None:
     """The child: set up Django, call the handler, send what came of it."""
-    os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
+    pipe = Connection(descriptor)
+    handler, portable, payload, told = pipe.recv()
+    threading.Thread(target=_follow_parent, args=(pipe,), name="parent", daemon=True).start()
     import django
 
     django.setup()
@@ -152,11 +173,9 @@ def _serve(pipe: Connection, handler: str, portable: dict[str, Any], payload: An
     _send(pipe, answer)
 
 
-def _follow_parent() -> None:
+def _follow_parent(pipe: Connection) -> None:
     """A killed scheduler must leave no call behind that runs beside the next attempt."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
+    pipe.poll(None)  # it says nothing more: what there is to read is its end
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
