@@ -62,6 +62,8 @@ class Waiting:
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.candidate = read_candidate(row)
         self.candidate.lost = row[17]
+        if row[15] > 0:  # it was begun before what is due earlier now, and goes on before it
+            self.candidate.due_at = min(self.candidate.due_at, self.candidate.scheduled_at)
         self.payload = read_json(row[9])
         self.retry_count: int = row[10]
         # Only where the same piece of work goes on, after a crash or a release (see lifecycle).
@@ -142,7 +144,7 @@ def _read_jobs(
         """,
         [moment(now - MINUTE), *keys.params],
     )
-    backoff = _in_backoff(job_ids, now)
+    backoff = _in_backoff(job_ids)
     tags = _tags_of(job_ids)
     facts = {
         row[0]: JobFacts(
@@ -165,16 +167,15 @@ def _read_jobs(
     return facts, definitions, {row[0] for row in rows if row[7]}
 
 
-def _in_backoff(job_ids: Collection[int], now: datetime) -> dict[int, tuple[datetime, ...]]:
+def _in_backoff(job_ids: Collection[int]) -> dict[int, tuple[datetime, ...]]:
     keys = Rows("v", {"key": "bigint"}, ((key,) for key in job_ids))
     found: dict[int, tuple[datetime, ...]] = {}
     rows = fetch(
         f"""
         SELECT e.job_id, e.scheduled_at FROM job_executions AS e {by_index("job_executions_retrying")}
-        WHERE e.job_id IN (SELECT v.key FROM {keys.sql}) AND e.status = 'RETRYING'
-            AND e.next_attempt_at > %s AND e.trigger = 'schedule'
+        WHERE e.job_id IN (SELECT v.key FROM {keys.sql}) AND e.status = 'RETRYING' AND e.trigger = 'schedule'
         """,
-        [*keys.params, moment(now)],
+        keys.params,
     )
     for job_id, value in rows:
         at = read_moment(value)

@@ -46,7 +46,7 @@ class JobFacts:
     max_concurrent: int
     overlap: str
     running: int
-    # Fire times of its scheduled executions that wait for a retry: unfinished, so they go first.
+    # Fire times of its scheduled executions that wait for a retry, or whose retry is due: they go first.
     in_backoff: tuple[datetime, ...] = ()
     rate: int | None = None
     started: int = 0

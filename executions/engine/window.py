@@ -96,6 +96,8 @@ def lanes(
 ) -> list[OpenLane]:
     """At most `size` open lanes in their order, from the first one after `after`. Not locked.
 
+    What waits for a retry goes first in its lane: the others of a job that runs one at a time wait for it.
+
     Jumps from lane to lane through the index, so its cost is that of the lanes and not of the executions
     in them: a hundred thousand rows behind one busy job, or in a paused queue, are a step for each lane.
     """
@@ -122,17 +124,21 @@ def lanes(
             LEFT JOIN ({facts.running_by_job()}) AS running ON running.job_id = l.job_id
             WHERE true {_of_queues(queues, "l")}
         ), headed AS (
-            SELECT o.job_id, o.queue, o.room, CASE WHEN o.room > 0 THEN (
+            SELECT o.job_id, o.queue, o.room, CASE WHEN o.room > 0 THEN coalesce((
+                SELECT e.id FROM job_executions AS e {by_index("job_executions_retrying")}
+                WHERE e.job_id = o.job_id AND e.queue = o.queue AND e.status = 'RETRYING'
+                    AND e.next_attempt_at <= %s
+                ORDER BY coalesce(e.scheduled_at, e.created_at) LIMIT 1), (
                 SELECT e.id FROM job_executions AS e {by_lane}
                 WHERE (e.job_id, e.queue) >= (o.job_id, o.queue || '')
                     AND (e.job_id, e.queue) <= (o.job_id, o.queue || '')
                     AND e.status IN {WAITING} AND e.next_attempt_at <= %s
-                {_BY_LANE} LIMIT 1) END AS head
+                {_BY_LANE} LIMIT 1)) END AS head
             FROM open_lane AS o
         )
         SELECT job_id, queue, room, head FROM headed WHERE head IS NOT NULL LIMIT %s
         """,
-        [*after, *shut.params, *tags.params, *queues, moment(now), size],
+        [*after, *shut.params, *tags.params, *queues, moment(now), moment(now), size],
     )
     return [OpenLane(Lane(row[0], row[1]), row[2], read_uuid(row[3])) for row in rows]
 

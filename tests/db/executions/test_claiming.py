@@ -145,6 +145,25 @@ def test_a_full_tag_is_passed_over_until_it_has_room_again() -> None:
     assert len(claim(by).assignments) == 1
 
 
+@pytest.mark.parametrize(
+    ("crowd", "status"), [(0, Status.RETRYING), (0, Status.PENDING), (CROWD, Status.RETRYING)]
+)
+def test_what_was_begun_goes_on_before_later_fire_times_of_its_job(crowd: int, status: Status) -> None:
+    """A lost or released execution is due at that moment, and so are those that waited for its end long ago."""
+    if crowd:
+        clog()
+    job = make_job()
+    begun = make_execution(
+        job, status=status, attempt=1, scheduled_at=NOON - timedelta(seconds=9), next_attempt_at=NOON
+    )
+    for second in (8, 7):
+        at = NOON - timedelta(seconds=second)
+        make_execution(job, scheduled_at=at, next_attempt_at=at)
+    by = Claimer(config=make_config())
+    taken = [one for _ in range(2) for one in claim(by).assignments if one.job.id == job.id]
+    assert [one.claim.execution_id for one in taken] == [begun.id]
+
+
 def test_lanes_begin_after_a_job_and_end_at_their_number() -> None:
     jobs = sorted(make_execution(make_job()).job_id for _ in range(5))
     after = window.Lane(jobs[1], "default")
