@@ -55,7 +55,8 @@ def test_a_crashed_database_is_found_again_without_a_restart(
     assert world.count("status = 'SUCCESS'") >= acknowledged
     assert found.extra_calls <= in_flight
     assert found.lost_attempts + found.extra_calls + before > 0, "void: nobody noticed the outage"
-    assert before <= (up_at - down_at) + 5, f"{before} error lines in {up_at - down_at:.0f} s"
+    processes = 1 if world.broker is None else 11  # planner and children of a team share a log
+    assert before <= processes * (up_at - down_at + 5), f"{before} error lines in {up_at - down_at:.0f} s"
     assert all(one.alive for one in both)
 
 
