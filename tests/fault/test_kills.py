@@ -104,7 +104,7 @@ def test_of_5000_due_executions_all_succeed_when_one_of_two_schedulers_is_killed
 def test_twenty_kills_with_many_runs_in_flight_leave_nothing_stuck(shared_world: World) -> None:
     world = shared_world
     # A slot of Celery is a process, and its runs are rung for one by one.
-    slots, many = (50, 10) if world.broker is None else (8, 3)
+    slots, many, shortest = (50, 10, 100) if world.broker is None else (8, 2, 500)
     world.start("--concurrency", str(slots))
     victim = world.start("--concurrency", str(slots))
     total = 0
