@@ -11,11 +11,14 @@ class NotFound(LookupError):
     """No job, or more than one, answers to this text; the message says which."""
 
 
-def find_job(text: str) -> Job:
-    """The job with this UUID, number or name; raises NotFound with what to do instead."""
+def find_job(text: str, *, deleted: bool = False) -> Job:
+    """The job with this UUID, number or name; raises NotFound with what to do instead.
+
+    `deleted`: a UUID may be that of a job which was deleted. Its history stays.
+    """
     jobs = Job.objects.present()
     try:
-        found: Job | None = jobs.filter(uuid=UUID(text)).first()
+        found: Job | None = (Job.objects.all() if deleted else jobs).filter(uuid=UUID(text)).first()
     except ValueError:
         found = jobs.filter(id=int(text)).first() if text.isdecimal() and len(text) < 19 else None
     if found is not None:
@@ -24,5 +27,6 @@ def find_job(text: str) -> Job:
     if len(named) == 1:
         return named[0]
     if named:
-        raise NotFound(f"several jobs are named {text!r}: give the id of one")
+        ids = ", ".join(str(job.uuid) for job in named)
+        raise NotFound(f"several jobs are named {text!r}: give the id of one, such as {ids}")
     raise NotFound(f"no job has the id or the name {text!r}")

@@ -251,7 +251,11 @@ class Environment:
         """A secret of at least `least` characters, from the environment or else from `fallback`."""
         text = self._raw(name) or fallback.get(name, "")
         if not text:
-            self.refuse(name, f"is required in production: a random text of at least {least} characters")
+            self.refuse(
+                name,
+                f"is required in production: a random text of at least {least} characters"
+                " (to try things out: SETTINGS_PROFILE=demo, or development)",
+            )
         elif len(text) < least:
             self.refuse(name, f"must have at least {least} characters, it has {len(text)}")
         return text

@@ -79,9 +79,7 @@ def find_form(text: str, *, path: str = "", known_users: Iterable[str] = ()) -> 
     return SYSTEM if any(told) else USER
 
 
-def read_crontab(
-    text: str, *, form: str = USER, path: str = "", zone: str | None = None, user: str = ""
-) -> list[Candidate]:
+def read_crontab(text: str, *, form: str = USER, zone: str | None = None, user: str = "") -> list[Candidate]:
     """Every line that runs something, as a job to be.
 
     `form` is SYSTEM or USER, `zone` the zone its times are in (None: the scheduler's), `user` who the
@@ -95,7 +93,7 @@ def read_crontab(
             continue
         if _take_assignment(line, context):
             continue
-        found.append(_candidate(number, line, context, form=form, path=path, zone=zone, user=user))
+        found.append(_candidate(number, line, context, form=form, zone=zone, user=user))
         context.comment = ""
     _name_apart(found)
     return found
@@ -126,11 +124,14 @@ def _split(line: str) -> tuple[str, str] | None:
 
 
 def _candidate(
-    number: int, text: str, context: _Context, *, form: str, path: str, zone: str | None, user: str
+    number: int, text: str, context: _Context, *, form: str, zone: str | None, user: str
 ) -> Candidate:
     key = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
     found = Candidate(
-        key=f"crontab:{PurePath(path).name}:{key}", origin=f"line {number}", name=f"line {number}"
+        # By the text alone: the same line from a file, a copy of it or the standard input is the same job.
+        key=f"crontab:{key}",
+        origin=f"line {number}",
+        name=f"line {number}",
     )
     parts = _split(text)
     if parts is None:

@@ -163,7 +163,8 @@ def test_a_secret_must_be_there_and_long_enough() -> None:
     assert found.secret("KEPT", {"KEPT": "z" * 32}, least=32) == "z" * 32
     assert found.problems == {
         "SHORT": "must have at least 32 characters, it has 31",
-        "ABSENT": "is required in production: a random text of at least 32 characters",
+        "ABSENT": "is required in production: a random text of at least 32 characters"
+        " (to try things out: SETTINGS_PROFILE=demo, or development)",
     }
 
 

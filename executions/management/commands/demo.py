@@ -102,7 +102,7 @@ def find_or_make_admin() -> str | None:
 
 
 def start_web() -> subprocess.Popen[bytes]:
-    """gunicorn with one process, on this machine only unless WEB_HOST says otherwise."""
+    """gunicorn, on this machine only unless WEB_HOST says otherwise."""
     return start("-m", "gunicorn", WEB_HOST=os.environ.get("WEB_HOST", HOST))
 
 

@@ -22,14 +22,14 @@ class Command(BaseCommand):
     help = "Tell what became of a job's fire times: the one at --at, or all from --from to --to."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("job", help="its id, or a name that only one job has")
+        parser.add_argument("job", help="its id (also of a deleted job), or a name that only one job has")
         parser.add_argument("--at", type=read(parse_moment), help="a fire time (UTC unless it has an offset)")
         parser.add_argument("--from", dest="start", type=read(parse_since), help="a day before --to")
         parser.add_argument("--to", dest="end", type=read(parse_until), help="now")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            job = find_job(options["job"])
+            job = find_job(options["job"], deleted=True)
         except NotFound as error:
             raise CommandError(str(error)) from error
         now = clock.now()

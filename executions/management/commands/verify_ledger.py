@@ -25,7 +25,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--from", dest="start", type=read(parse_since), required=True)
+        parser.add_argument(
+            "--from", dest="start", type=read(parse_since), required=True, help="a time, or a day"
+        )
         parser.add_argument("--to", dest="end", type=read(parse_until), help="now")
 
     def handle(self, *args: Any, **options: Any) -> None:

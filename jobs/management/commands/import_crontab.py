@@ -44,7 +44,7 @@ class Command(BaseCommand):
         text = read_text(options["file"])
         path = "" if options["file"] == "-" else options["file"]
         form = _find_form(text, path) if options["format"] == "auto" else options["format"]
-        found = crontab.read_crontab(text, form=form, path=path or "stdin", zone=zone, user=_own_name())
+        found = crontab.read_crontab(text, form=form, zone=zone, user=_own_name())
         self.stdout.write(f"read as a {form} crontab, times in {zone or settings.SCHEDULER_TIMEZONE}")
         if found and "command" not in settings.ENABLED_HANDLERS:
             self.stderr.write("ENABLED_HANDLERS must name command, here and where the jobs shall run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser
 from typing import Any
 
@@ -82,8 +83,17 @@ class Command(BaseCommand):
             self.stdout.write(f"jobs made: {', '.join(made) or 'none'}; transactions made: {planted}")
 
     def _make(self, values: dict[str, Any]) -> bool:
-        if Job.objects.present().filter(name=values["name"], user=None).exists():
+        found = Job.objects.present().filter(name=values["name"], user=None).first()
+        if found is not None:
+            _follow_port(found, values.get("api_endpoint"))
             return False
         job = Job(origin=Origin.SEED, **{"headers": {}, "payload": {}, **values})
         operations.create(job, by=COMMAND_LINE)
         return True
+
+
+def _follow_port(job: Job, address: str | None) -> None:
+    """A demo that was started on another port calls itself there, unless somebody changed its job."""
+    ours = re.fullmatch(r"http://127\.0\.0\.1:\d+/dummy", job.api_endpoint or "")
+    if address is not None and job.origin == Origin.SEED and ours and job.api_endpoint != address:
+        operations.update(job, {"api_endpoint": address}, by=COMMAND_LINE)

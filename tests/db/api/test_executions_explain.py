@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from executions import operations
 from executions.engine import clock, planner
 from executions.models import Execution
-from jobs.audit import Actor
+from jobs.audit import COMMAND_LINE, Actor
 from tests.db.accounts.people import Caller, fields_of, make_user
 from tests.db.executions.world import NOW, make_job
 
@@ -100,7 +100,16 @@ def test_the_command_names_what_is_wrong(job: Any) -> None:
     with pytest.raises(CommandError, match="noon"):
         run("explain", "nightly", "--at", "noon")
     make_job(name="nightly")
-    with pytest.raises(CommandError, match="several jobs are named"):
+    with pytest.raises(CommandError, match=f"several jobs are named.*{job.uuid}"):
+        run("explain", "nightly")
+
+
+def test_a_deleted_job_is_explained_by_its_id(job: Any) -> None:
+    operations.delete(job, by=COMMAND_LINE)
+    assert run("explain", str(job.uuid), "--at", "2026-03-04T15:00:00Z").startswith(
+        "2026-03-04T15:00:00.000Z"
+    )
+    with pytest.raises(CommandError, match="no job has the id or the name"):
         run("explain", "nightly")
 
 

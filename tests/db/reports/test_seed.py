@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
+from jobs.models import Job
 from reports.daily_report import rows_of
 from reports.days import day_before, span_of_day
 from reports.handlers import Arrivals, demo_transactions_arrive
@@ -85,3 +88,17 @@ def test_an_insert_by_hand_is_complete_without_key_and_times() -> None:
 def test_words_that_the_contract_does_not_know_are_refused(column: str, word: str) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         make_transaction(**{column: word})
+
+
+def test_the_call_of_the_demo_follows_it_to_another_port(settings: Any) -> None:
+    settings.PORT = 18431
+    call_command("seed", demo=True, verbosity=0)
+    job = Job.objects.get(name="demo-http-call")
+    settings.PORT = 18432
+    call_command("seed", demo=True, verbosity=0)
+    job.refresh_from_db()
+    assert job.api_endpoint == "http://127.0.0.1:18432/dummy"
+    Job.objects.filter(pk=job.pk).update(api_endpoint="http://example.com/hook")
+    call_command("seed", demo=True, verbosity=0)
+    job.refresh_from_db()
+    assert job.api_endpoint == "http://example.com/hook"
