@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -104,7 +103,7 @@ def call(way: str, address: str, port: int, body: bytes, *, rows: int, slots: in
         variables = {name: text for name, text in os.environ.items() if not name.startswith("DJANGO_")} | {
             "PEER_REDIS": redis,
             "PEER_STORE": address,
-            "PEER_DATABASE": re.sub("^postgres(ql)?://", "postgresql+psycopg2://", address),
+            "PEER_DATABASE": address.replace("postgresql://", "postgresql+psycopg2://"),
         }
         command = [python, "-m", "celery", "-q", "-A", "tasks", "worker", "-P", "threads", "-c", str(slots)]
         worker = subprocess.Popen(
