@@ -179,8 +179,10 @@ def _replace_older(jobs: Sequence[Job], rows: Sequence[Planned], now: datetime) 
     for job in jobs:
         if job.id not in newest:
             continue
-        waiting = _older(job, newest[job.id], WAITING)
+        # What runs first: a released one that waits by the second look is met there. The other way round
+        # nothing moves, because a claim needs the lock of the job, which is ours.
         running = _older(job, newest[job.id], RUNNING)
+        waiting = _older(job, newest[job.id], WAITING)
         if len(waiting) + len(running) < job.max_concurrent_executions:
             continue
         lifecycle.cancel(waiting, reason="replaced", now=now)

@@ -135,11 +135,7 @@ def renew(claims: Sequence[Claim], *, now: datetime, lease: timedelta) -> set[UU
     """Confirm the lease of these claims; answers the tokens that are still ours."""
     if not claims:
         return set()
-    values = Rows(
-        "v",
-        {"key": "uuid", "token": "uuid"},
-        ((claim.execution_id, claim.token) for claim in claims),
-    )
+    values = _tokens_of(claims)
     answered = fetch(
         f"""
         UPDATE job_executions AS e SET lease_expires_at = %s
@@ -153,15 +149,16 @@ def renew(claims: Sequence[Claim], *, now: datetime, lease: timedelta) -> set[UU
     return {claim.token for claim in claims if claim.execution_id in owned}
 
 
+def _tokens_of(claims: Sequence[Claim]) -> Rows:
+    rows = ((claim.execution_id, claim.token) for claim in claims)
+    return Rows("v", {"key": "uuid", "token": "uuid"}, rows)
+
+
 def asked_to_stop(claims: Sequence[Claim]) -> dict[UUID, str]:
     """Which of these claims' executions were asked to end, with the reason, by token."""
     if not claims:
         return {}
-    values = Rows(
-        "v",
-        {"key": "uuid", "token": "uuid"},
-        ((claim.execution_id, claim.token) for claim in claims),
-    )
+    values = _tokens_of(claims)
     answered = fetch(
         f"""
         SELECT v.token, e.cancel_reason FROM {values.sql} JOIN job_executions AS e ON e.id = v.key
