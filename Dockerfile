@@ -24,8 +24,10 @@ ENV PATH=/venv/bin:$PATH \
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY . .
-# The database of the default DATABASE_URL lives in /app too, so the folder belongs to the user.
+# The database of the default DATABASE_URL lives in /app too, so the folder belongs to the user. The sources are
+# compiled here once: the user may not write, and would compile them at every start and every health check.
 RUN mkdir -p logs exports \
+    && python -m compileall -q accounts alerts executions jobs reports scheduler_site web \
     && APP_ENV=test SECRET_KEY=only-for-collecting-static-files-1 JWT_SECRET=only-for-collecting-static-files-2 \
        COLLECT_STATIC=1 LOG_DIRECTORY='' python manage.py collectstatic --noinput \
     && chown scheduler:scheduler . logs exports

@@ -14,6 +14,11 @@ def main() -> None:
     if sys.argv[1:2] == ["run_scheduler"]:  # asked to stop while it starts: there is nothing to give back yet
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(0))
+    if sys.argv[1:2] == ["healthcheck"] and {"web", "scheduler"}.issuperset(sys.argv[2:]):
+        from executions import healthcheck  # asked every few seconds: it needs no app
+
+        sys.exit(healthcheck.main(sys.argv[2:]))
+
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

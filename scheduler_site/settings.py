@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from scheduler_site import database, environment, logs, secret_file
 from web.api import framework
-
-# Lets classes name their model, `ModelAdmin[Job]`, where Django itself has no such notation.
-django_stubs_ext.monkeypatch()
 
 VERSION = "1.0.0"
 BASE_DIR = Path(__file__).resolve().parent.parent

@@ -1,8 +1,13 @@
 from typing import Any
 
+import django_stubs_ext
 from django.apps import AppConfig
 from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
+
+# Lets classes name their model, `ModelAdmin[Job]`, where Django itself has no such notation. Here, before the
+# first model or admin is read, and not in the settings, which a health check reads without any app.
+django_stubs_ext.monkeypatch()
 
 
 class WebConfig(AppConfig):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
-import zlib
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from django.db import Error as DatabaseProblem
-from django.db import connection, transaction
+from django.db import transaction
 
 from executions import lifecycle
 from executions.engine import adoption, clock, completer, doorbell, heartbeat, planner, reaper, window
@@ -22,21 +19,20 @@ from executions.engine.claimer import Claimer
 from executions.engine.completer import Report
 from executions.engine.config import EngineConfig
 from executions.engine.doorbell import Doorbell
-from executions.engine.duty import Duty, duties
+from executions.engine.duty import duties
+from executions.engine.guard import Guard
+from executions.engine.housekeeper import Housekeeper
 from executions.engine.inbox import Inbox
 from executions.engine.listener import Listener
-from executions.engine.pool import Pool
 from executions.engine.runner import Runner
 from executions.engine.watchdog import Watchdog
 from executions.faults import fault
-from executions.rows import fetch, plan_afresh
+from executions.rows import plan_afresh
 from web import tracing
 
 log = logging.getLogger(__name__)
 
 DATABASE_LIMIT = 5.0  # seconds that one step of database work may take
-DUTY_LIMIT = 30.0
-DUTY_PATIENCE = 1.0  # seconds that a duty may wait for company
 # Seconds of planning in a pass. Long, so that a herd is in the ledger before most of it is claimed: only what
 # is there can be claimed by priority. Short, so that what ran is written down meanwhile.
 PLAN_SPAN = 0.25
@@ -78,15 +74,15 @@ class Engine:
         self._unwritten: list[Finished] = []
         self._stopping = False
         self._found_work = False
-        self._failures = 0
         self._poll = Timer(every=config.poll)
         self._plan = Timer(every=config.poll)
         self._claim = Timer(every=config.poll)
         self._renew = Timer(every=config.renew_every)
         self._beat = Timer(every=config.heartbeat)
-        self._duties = [] if only or inbox else [(entry, Timer(every=entry.every)) for entry in duties]
-        self._outside = Pool(2, name="duty")
-        self._complaint = Timer(every=timedelta(seconds=1))
+        self._guard = Guard(after_failure=self._look_again)
+        self._housekeeper = Housekeeper(
+            [] if only or inbox else duties, watchdog=self.watchdog, bell=self.bell
+        )
         if inbox is not None:
             inbox.wake = self.wake
 
@@ -98,7 +94,7 @@ class Engine:
             self.listener.start()
         self._begin()
         while not self._stopping:
-            self.bell.wait(self._guarded(self._pass))
+            self.bell.wait(self._guard.run(self._pass))
         self._drain()
         self._leave()
 
@@ -111,22 +107,22 @@ class Engine:
         while not self._stopping:
             self._plan.at_once()  # only a pass that looked at everything can say that nothing is due
             self._claim.at_once()
-            wait = self._guarded(self._pass)
+            wait = self._guard.run(self._pass)
             if self._is_idle():
                 break
-            if self._failures >= MAX_FAILURES:
+            if self._guard.failures >= MAX_FAILURES:
                 self._drain()
-                raise RuntimeError(f"{self._failures} passes in a row failed; the log says why")
-            self.bell.wait(min(wait, 0.05) if not self._failures else wait)
+                raise RuntimeError(f"{self._guard.failures} passes in a row failed; the log says why")
+            self.bell.wait(min(wait, 0.05) if not self._guard.failures else wait)
         self._drain()
-        self._guarded(self._do_last_duties)
+        self._guard.run(self._do_last_duties)
         self._leave()
 
     def run_until(self, done: Callable[[], bool]) -> None:
         """Go round until `done` says so; it is asked about twice a second."""
         self._begin()
         while not self._stopping:
-            wait = self._guarded(self._pass)
+            wait = self._guard.run(self._pass)
             if done():
                 break
             self.bell.wait(min(wait, 0.5))
@@ -147,7 +143,7 @@ class Engine:
     def _begin(self) -> None:
         self.watchdog.start()
         while not self._stopping:
-            if self._guarded(self._register) == 0.0:
+            if self._guard.run(self._register) == 0.0:
                 break
             self.bell.wait(1.0)
 
@@ -163,42 +159,11 @@ class Engine:
         busy = runner.active() or runner.has_finished or self._unwritten or self._found_work
         return not busy
 
-    def _guarded(self, step: Callable[[], float]) -> float:
-        """Run one step; a database that fails costs a wait and one line a second, not the loop."""
-        try:
-            wait = step()
-            self._failures = 0
-            return wait
-        except DatabaseProblem as problem:
-            self._complain("the database does not answer: %s", problem)
-        except Exception:
-            if self._complaint.is_due():
-                self._complaint.done()
-                log.exception("a pass failed")
-        self._failures += 1
-        self._throw_connection_away()
+    def _look_again(self) -> None:
+        """After a failure nothing that was known before it counts."""
         self._found_work = True
         for timer in (self._plan, self._claim, self._renew):
             timer.at_once()
-        return random.uniform(0.1, 0.4)
-
-    def _complain(self, message: str, *details: object) -> None:
-        if self._complaint.is_due():
-            self._complaint.done()
-            log.error(message, *(str(detail).strip().partition("\n")[0] for detail in details))
-
-    @staticmethod
-    def _throw_connection_away() -> None:
-        """Where the connection broke, those that wait in the pool are broken too."""
-        used = connection.connection
-        broken = used is None or bool(getattr(used, "closed", False))
-        try:
-            connection.close()
-        except Exception:  # a broken connection may fail to close in any way
-            connection.connection = None
-        pool = getattr(connection, "pool", None)
-        if broken and pool is not None and not pool.closed:
-            pool.drain()
 
     # One pass -------------------------------------------------------------------------------------
 
@@ -224,7 +189,7 @@ class Engine:
         if self.doorbell is not None and self._claim.is_due():
             with self.watchdog.limit(DATABASE_LIMIT):
                 self._ring_due(self.doorbell)
-        self._do_duties(now)
+        self._housekeeper.do_due(now)
         return self._wait()
 
     def _wait(self) -> float:
@@ -235,8 +200,7 @@ class Engine:
         if self.doorbell is not None or (self.config.works and self.runner.is_hungry):
             timers.append(self._claim)
         # So do the duties, as long as that does not make them late: each wake-up costs a look around.
-        moments = [timer.at for timer in timers] + [timer.at + DUTY_PATIENCE for _, timer in self._duties]
-        earliest = min(moments) - clock.monotonic()
+        earliest = min([*(timer.at for timer in timers), *self._housekeeper.moments()]) - clock.monotonic()
         return min(max(earliest, 0.0), self.config.poll.total_seconds())
 
     # Complete -------------------------------------------------------------------------------------
@@ -403,39 +367,9 @@ class Engine:
             self.runner.submit(assignment)
             fault("submit_between")
 
-    # Duties ---------------------------------------------------------------------------------------
-
-    def _do_duties(self, now: datetime) -> None:
-        for entry, timer in self._duties:
-            if not timer.is_near():
-                continue
-            timer.done()
-            if entry.outside:
-                self._outside.submit(lambda entry=entry: self._do_outside(entry))  # type: ignore[misc]
-            else:
-                with self.watchdog.limit(DUTY_LIMIT):
-                    do_duty(entry, now)
-
     def _do_last_duties(self) -> float:
-        """Every duty once more before a process ends, so that what its runs caused is told by it."""
-        now, ends_at = clock.now(), clock.monotonic() + DUTY_LIMIT
-        for outside in (False, True):
-            for entry, timer in self._duties:
-                if entry.outside == outside:
-                    timer.at_once()
-            self._do_duties(now)
-        while (self._outside.busy or self._outside.queued) and clock.monotonic() < ends_at:
-            self.bell.wait(0.05)
+        self._housekeeper.do_all(clock.now())
         return 0.0
-
-    def _do_outside(self, entry: Duty) -> None:
-        try:
-            with self.watchdog.limit(DUTY_LIMIT):
-                entry.step(clock.now())
-        except Exception:
-            log.exception("duty %s failed", entry.name)
-        finally:
-            connection.close()
 
     # The end --------------------------------------------------------------------------------------
 
@@ -455,7 +389,7 @@ class Engine:
                     self.runner.abandon(one, "shutdown")
             if left <= -2 * STOP_GRACE:
                 break
-            self._guarded(self._drain_pass)
+            self._guard.run(self._drain_pass)
             self.bell.wait(0.1)
 
     def _drain_pass(self) -> float:
@@ -472,36 +406,13 @@ class Engine:
             heartbeat.leave(self.config, clock.now(), processed=self.processed)
             return 0.0
 
-        self._guarded(leave)
+        self._guard.run(leave)
         self.watchdog.stop()
         self.listener.stop()
         self.runner.pool.close()
-        self._outside.close()
+        self._housekeeper.close()
         if self.doorbell is not None:
             self.doorbell.close()
-
-
-def do_duty(entry: Duty, now: datetime) -> None:
-    """Do one duty's step unless another process is at it; its failure is its own."""
-    try:
-        with transaction.atomic():
-            if entry.local or _may(entry):
-                entry.step(now)
-                fault("duty_before_commit")
-        fault("duty_after_commit")
-    except DatabaseProblem:
-        if connection.connection is None or not connection.is_usable():
-            raise
-        log.exception("duty %s failed", entry.name)
-    except Exception:
-        log.exception("duty %s failed", entry.name)
-
-
-def _may(entry: Duty) -> bool:
-    if connection.vendor != "postgresql":
-        return True
-    key = zlib.crc32(entry.name.encode())
-    return bool(fetch("SELECT pg_try_advisory_xact_lock(%s)", [key])[0][0])
 
 
 def _report(finished: Finished) -> Report:

@@ -20,9 +20,8 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from accounts.access_tokens import issue_token
-from executions import prober
+from executions import healthcheck, prober
 from executions.api import health as routes
-from executions.management.commands import healthcheck
 from executions.models import Execution, Instance, Status
 from tests.db.accounts.people import Caller, make_user
 from tests.db.executions.world import make_dead_letter, make_execution, make_instance, make_job

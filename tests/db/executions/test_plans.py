@@ -14,7 +14,8 @@ from django.db import connection
 
 from executions.engine.config import read_config
 from executions.engine.duty import duties
-from executions.engine.loop import Engine, do_duty
+from executions.engine.housekeeper import do_duty
+from executions.engine.loop import Engine
 from executions.models import Attempt, Execution, ExecutionLog
 from jobs.contract import Result
 from jobs.models import Job, JobTag, Queue, Tag
