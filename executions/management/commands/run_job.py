@@ -9,8 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from executions import operations
 from executions.engine.config import read_config
@@ -18,6 +17,7 @@ from executions.engine.loop import Engine
 from executions.models import Execution, ExecutionLog, Status
 from jobs.audit import COMMAND_LINE
 from jobs.lookup import NotFound, find_job
+from web.progress import on_terminal
 
 
 class Command(BaseCommand):
@@ -80,13 +80,12 @@ class Follower:
         self._name = name
         self._last_line = 0
         self._bar = (
-            Progress(
+            on_terminal(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.completed}/{task.total}"),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
             )
             if shown
             else None

@@ -21,6 +21,7 @@ from executions.simulation.loading import load_jobs, load_situation
 from jobs import manifest
 from jobs.models import Job, JobState
 from web.moments import parse_since
+from web.progress import on_terminal
 
 SHADES = " ▁▂▃▄▅▆▇█"
 
@@ -97,12 +98,11 @@ def _jobs(path: str | None) -> list[Job]:
 
 
 def _progress() -> Progress:
-    return Progress(
+    return on_terminal(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
         transient=True,
     )
 

@@ -7,13 +7,13 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from executions import ledger
 from executions.engine import clock
 from executions.management.commands.explain import read
 from web.moments import format_moment, parse_since, parse_until
+from web.progress import on_terminal
 
 
 class Command(BaseCommand):
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         if end < options["start"]:
             raise CommandError("--to must not lie before --from")
         columns = (TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True)) as progress:
+        with on_terminal(*columns) as progress:
             task = progress.add_task("jobs", total=None)
 
             def tell(done: int, total: int) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from executions import retention
 from executions.engine import clock
 from reports.retention import STEP_FILES, prune_exports
+from web.progress import on_terminal
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed}"), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True)) as progress:
+        with on_terminal(*columns) as progress:
             counts = {}
             for name, prune in retention.steps().items():
                 task = progress.add_task(name, total=None)
