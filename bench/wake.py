@@ -23,7 +23,7 @@ from pathlib import Path
 import psycopg
 
 from bench.database import own_database
-from bench.table import Finding, load, machine, publish
+from bench.table import Finding, load, machine, percentile, publish
 from tests.e2e.http_targets import OK
 from tests.fault.processes import Scheduler, wait_for
 
@@ -59,11 +59,6 @@ class Target:
                 else:
                     open_ones.remove(ready)
                     ready.close()
-
-
-def percentile(times: list[float], share: float) -> float:
-    ordered = sorted(times)
-    return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def measure(count: int, once: Callable[[], float]) -> list[float]:
@@ -181,10 +176,11 @@ def main() -> None:
     print(f"\nFrom a manual trigger to the call of its handler, across processes\n{machine()}\n")
     for name, times in found:
         row = "  ".join(
-            f"{label} {percentile(times, share):8.1f} ms" for label, share in (("p50", 0.5), ("p99", 0.99))
+            f"{label} {1000 * percentile(times, share):8.1f} ms"
+            for label, share in (("p50", 0.5), ("p99", 0.99))
         )
         print(f"  {name:<40} {row}   worst {1000 * max(times):8.1f} ms   n={len(times)}")
-    slowest = {name: percentile(times, 0.99) for name, times in found}
+    slowest = {name: 1000 * percentile(times, 0.99) for name, times in found}
     figure, beside = slowest["listening: trigger to call"], "polling once a second: trigger to call"
     publish(
         [

@@ -144,7 +144,7 @@ def _read_jobs(
         """,
         [moment(now - MINUTE), *keys.params],
     )
-    backoff = _in_backoff(job_ids)
+    retries = _retries(job_ids)
     tags = _tags_of(job_ids)
     facts = {
         row[0]: JobFacts(
@@ -153,7 +153,7 @@ def _read_jobs(
             max_concurrent=row[2],
             overlap=row[3],
             running=row[4],
-            in_backoff=backoff.get(row[0], ()),
+            retries=retries.get(row[0], ()),
             rate=row[5],
             started=row[6],
             tags=tags.get(row[0], ()),
@@ -167,7 +167,7 @@ def _read_jobs(
     return facts, definitions, {row[0] for row in rows if row[7]}
 
 
-def _in_backoff(job_ids: Collection[int]) -> dict[int, tuple[datetime, ...]]:
+def _retries(job_ids: Collection[int]) -> dict[int, tuple[datetime, ...]]:
     keys = Rows("v", {"key": "bigint"}, ((key,) for key in job_ids))
     found: dict[int, tuple[datetime, ...]] = {}
     rows = fetch(

@@ -47,7 +47,7 @@ class JobFacts:
     overlap: str
     running: int
     # Fire times of its scheduled executions that wait for a retry, or whose retry is due: they go first.
-    in_backoff: tuple[datetime, ...] = ()
+    retries: tuple[datetime, ...] = ()
     rate: int | None = None
     started: int = 0
     tags: tuple[UUID, ...] = ()
@@ -110,7 +110,7 @@ class Room:
         if running >= job.max_concurrent:
             return f"{running} of at most {job.max_concurrent} executions of the job run"
         if candidate.trigger == "schedule" and job.overlap != "allow":
-            older = sum(at < candidate.scheduled_at for at in job.in_backoff)
+            older = sum(at < candidate.scheduled_at for at in job.retries)
             if running + older >= job.max_concurrent:
                 return "an older execution of the job waits for its retry"
         if job.rate is not None and job.started + new >= job.rate:

@@ -216,7 +216,7 @@ class _World:
             max_concurrent=job.due.max_concurrent,
             overlap=job.due.overlap,
             running=len(lane.running),
-            in_backoff=tuple(lane.backoff.values()),
+            retries=tuple(lane.backoff.values()),
             rate=job.rate,
             started=_recent(lane.starts, now),
             tags=job.tags,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,10 @@ MOMENTS = ("last_run_at", "start_time", "expires", "clocked_time")
 
 
 class Command(BaseCommand):
-    """Reads only; may be run again: tasks that were imported before are known by their name."""
+    """Reads only; may be run again: tasks that were imported before are known by their name.
+
+    Exit code 1 when a task was left out; the others are imported.
+    """
 
     help = "Import periodic tasks of django-celery-beat; --dry-run tells what cannot be carried over."
 
@@ -59,6 +63,8 @@ class Command(BaseCommand):
         by = Actor(name="import_celery_beat", is_staff=True)
         report = save(found, by=by, dry_run=options["dry_run"], inactive=options["inactive"])
         report.write(self.stdout, dry_run=options["dry_run"])
+        if report.lost:
+            sys.exit(1)
 
 
 def read_map(pairs: list[str]) -> dict[str, str]:

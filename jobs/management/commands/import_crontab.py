@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import pwd
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -18,7 +19,10 @@ from jobs.timing import check_zone
 
 
 class Command(BaseCommand):
-    """May be run again: lines that were imported before are known by their text."""
+    """May be run again: lines that were imported before are known by their text.
+
+    Exit code 1 when a line was left out; the others are imported.
+    """
 
     help = "Import the lines of a system or user crontab; --dry-run tells what cannot be carried over."
 
@@ -51,6 +55,8 @@ class Command(BaseCommand):
         by = Actor(name="import_crontab", is_staff=True)
         report = save(found, by=by, dry_run=options["dry_run"], inactive=options["inactive"])
         report.write(self.stdout, dry_run=options["dry_run"])
+        if report.lost:
+            sys.exit(1)
 
 
 def _find_form(text: str, path: str) -> str:

@@ -67,24 +67,24 @@ def test_a_job_that_is_off_starts_nothing() -> None:
         assert admission.held == {candidate.id: f"the job is {state}"}
 
 
-def test_an_older_occurrence_in_backoff_goes_first_unless_overlap_is_allowed() -> None:
+def test_an_older_occurrence_waiting_for_its_retry_goes_first_unless_overlap_is_allowed() -> None:
     candidate = make_candidate()
     older = (NOON - timedelta(minutes=5),)
-    queued = admit([candidate], make_room(make_job(in_backoff=older)), slots=1)
+    queued = admit([candidate], make_room(make_job(retries=older)), slots=1)
     assert "waits for its retry" in queued.held[candidate.id]
-    beside = admit([candidate], make_room(make_job(in_backoff=older, overlap="allow")), slots=1)
+    beside = admit([candidate], make_room(make_job(retries=older, overlap="allow")), slots=1)
     assert beside.taken == [candidate]
 
 
-def test_a_newer_occurrence_in_backoff_holds_nobody() -> None:
+def test_a_newer_occurrence_waiting_for_its_retry_holds_nobody() -> None:
     newer = (NOON + timedelta(minutes=5),)
-    assert admit([make_candidate()], make_room(make_job(in_backoff=newer)), slots=1).taken
+    assert admit([make_candidate()], make_room(make_job(retries=newer)), slots=1).taken
 
 
 def test_a_manual_run_waits_for_running_ones_only() -> None:
     manual = make_candidate(trigger="manual")
     older = (NOON - timedelta(minutes=5),)
-    assert admit([manual], make_room(make_job(in_backoff=older)), slots=1).taken == [manual]
+    assert admit([manual], make_room(make_job(retries=older)), slots=1).taken == [manual]
     assert admit([manual], make_room(make_job(running=1)), slots=1).taken == []
 
 
