@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from tests import postgres
-from tests.fault.database import Database, prepare
+from tests.fault.database import Database
 from tests.fault.processes import ROOT, Scheduler, environment, wait_for
 
 DONE = "SELECT count(*) FROM job_executions WHERE status = 'SUCCESS'"
@@ -33,9 +33,8 @@ def switch() -> str:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    found = Database(database_url)
-    prepare(found)
+def database(migrated_url: str) -> Iterator[Database]:
+    found = Database(migrated_url)
     yield found
     if found.kind == "postgresql":
         drop(restored_name(found))

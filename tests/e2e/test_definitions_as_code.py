@@ -40,7 +40,6 @@ class Installation:
             "LOG_DIRECTORY": "",
             "HOME_TOKEN": "a very secret token",
         }
-        self.manage("migrate", "-v0")
 
     def manage(self, *words: str, ok: bool = True) -> str:
         done = subprocess.run(
@@ -57,8 +56,8 @@ class Installation:
 
 
 @pytest.fixture
-def installation(database_url: str, tmp_path: Path) -> Installation:
-    return Installation(database_url, tmp_path)
+def installation(migrated_url: str, tmp_path: Path) -> Installation:
+    return Installation(migrated_url, tmp_path)
 
 
 def test_a_file_is_applied_runs_and_comes_back(installation: Installation, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -80,15 +81,15 @@ def all_end(processes: list[int], *, within: float = 60) -> bool:
     return all(select.select([one], [], [], max(0, end_at - time.monotonic()))[0] for one in processes)
 
 
-@pytest.fixture
-def start(database_url: str, tmp_path: Path) -> Iterator[Callable[[], Demo]]:
-    """Starts a demo on a database of its own; whatever still runs at the end is killed."""
+@contextmanager
+def demos(database_url: str, folder: Path) -> Iterator[Callable[[], Demo]]:
+    """Starts demos on this database; whatever still runs at the end is killed."""
     started: list[Demo] = []
     unset = ("APP_ENV", "TEST_DATABASE", "TEST_DATABASE_URL", "DATABASE_URL")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {
         "DATABASE_URL": database_url,
-        "EXPORT_DIRECTORY": str(tmp_path / "exports"),
+        "EXPORT_DIRECTORY": str(folder / "exports"),
         "PORT": str(postgres.free_port()),
         "PYTHONUNBUFFERED": "1",
     }
@@ -104,8 +105,22 @@ def start(database_url: str, tmp_path: Path) -> Iterator[Callable[[], Demo]]:
             demo.process.communicate(timeout=60)
 
 
-def test_one_command_starts_everything_and_one_interrupt_ends_it(start: Callable[[], Demo]) -> None:
-    demo = start()
+@pytest.fixture
+def start(migrated_url: str, tmp_path: Path) -> Iterator[Callable[[], Demo]]:
+    with demos(migrated_url, tmp_path) as starter:
+        yield starter
+
+
+@pytest.fixture
+def start_on_nothing(database_url: str, tmp_path: Path) -> Iterator[Callable[[], Demo]]:
+    with demos(database_url, tmp_path) as starter:
+        yield starter
+
+
+def test_one_command_starts_everything_and_one_interrupt_ends_it(
+    start_on_nothing: Callable[[], Demo],
+) -> None:
+    demo = start_on_nothing()
     demo.read_until("Ctrl-C stops web and scheduler.")
     children, handles = demo.children(), demo.handles()
     status, health = demo.ask("/api/v1/health")

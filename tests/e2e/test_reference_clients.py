@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import empty_database
+from tests.conftest import fresh_database
 from tests.e2e.http_targets import HttpTarget
-from tests.fault.database import Database, prepare
+from tests.fault.database import Database
 from tests.fault.processes import ROOT, Scheduler, environment, wait_for
 from tests.postgres import free_port
 
@@ -82,11 +82,12 @@ class Web:
 
 
 @pytest.fixture(scope="module")
-def product(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+def product(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_template: str
+) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("product")
-    with empty_database(request, folder) as address:
+    with fresh_database(request, folder, template=migrated_template) as address:
         database = Database(address)
-        prepare(database)
         extra = {"EXPORT_DIRECTORY": str(folder / "exports"), **OPEN}
         scheduler = Scheduler(address, folder / "scheduler.log", extra=extra)
         web = Web(database, folder / "web.log", extra)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import engine_broker
-from tests.fault.database import Database, prepare, read_moment
+from tests.fault.database import Database, read_moment
 from tests.fault.processes import Scheduler, wait_for
 from tests.fault.team import Team
 
@@ -21,11 +21,9 @@ PATIENCE = 90.0
 
 
 @pytest.fixture
-def database(database_url: str) -> Database:
+def database(migrated_url: str) -> Database:
     """A migrated database that this test has for itself."""
-    found = Database(database_url)
-    prepare(found)
-    return found
+    return Database(migrated_url)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from django.db import connection
 from executions import wake
 from executions.engine import listener
 from executions.engine.listener import Listener
-from tests.fault.database import Database, prepare
+from tests.fault.database import Database
 from tests.fault.processes import Scheduler, wait_for
 from tests.pgbouncer import Bouncer
 from web.patience import PatientConnection
@@ -24,12 +24,11 @@ KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LI
 
 @pytest.mark.timeout(300)
 def test_a_ring_wakes_a_scheduler_that_would_sleep_for_a_minute_also_after_its_listener_was_killed(
-    database_url: str, tmp_path: Path
+    migrated_url: str, tmp_path: Path
 ) -> None:
-    database = Database(database_url)
+    database = Database(migrated_url)
     if database.kind == "sqlite":
         pytest.skip("SQLite has no notifications: the poll finds it")
-    prepare(database)
     database.insert(
         "batch_jobs",
         [{"job_name": "quick", "cron_expression": "0 0 1 1 *", "status": "active", "handler": "default"}],

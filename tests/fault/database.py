@@ -227,6 +227,8 @@ def prepare(database: Database) -> None:
     connection = database.connect()
     for statement in WITNESS[database.kind]:
         connection.execute(statement)
+    if database.kind == "sqlite":
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the file alone is all of it
     connection.close()
 
 
@@ -236,7 +238,6 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.template = folder / "template.sqlite3"
         prepare(Database(f"sqlite:///{self.template}"))
-        sqlite3.connect(self.template).execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def create(self, folder: Path) -> Database:
         """A fresh migrated database in this folder."""
