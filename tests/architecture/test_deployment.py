@@ -108,7 +108,7 @@ def test_the_parts_of_the_kustomization_exist_and_fit() -> None:
 
     assert [name for name in listed if not (DEPLOY / "kubernetes" / name).exists()] == []
     if not shutil.which("kubectl"):
-        pytest.skip("kubectl is not installed here")
+        pytest.skip("kubectl is not installed here (Debian: apt-get install kubernetes-client)")
     done = subprocess.run(
         ["kubectl", "kustomize", str(DEPLOY / "kubernetes")],
         capture_output=True,
