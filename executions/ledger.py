@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from executions import horizons, words
 from executions.models import Execution, Trigger
 from executions.rows import Rows, fetch, moment, read_moment
@@ -88,9 +90,25 @@ def explain_at(job: Job, at: datetime, *, now: datetime) -> Explanation:
 
 
 def explain_between(job: Job, start: datetime | None, end: datetime | None, *, now: datetime) -> Explanation:
-    """As `explain`; without an end up to now, without a start a day before the end."""
+    """As `explain`, of the window that `find_window` answers."""
+    return explain(job, *find_window(start, end, now=now), now=now)
+
+
+def find_window(start: datetime | None, end: datetime | None, *, now: datetime) -> tuple[datetime, datetime]:
+    """From where up to where: without an end up to now, without a start a day before the end."""
     end = end or now + MOMENT
-    return explain(job, start or max(EVER, end - DAY), end, now=now)
+    return start or max(EVER, end - DAY), end
+
+
+def find_next(job: Job, at: datetime, *, now: datetime) -> datetime | None:
+    """The first fire time from `at` on that the job's definitions name."""
+    return next(iter(_name(read_terms([job], now=now)[job.id], at, NEVER, 1)), None)
+
+
+def find_unscheduled(job: Job, start: datetime, end: datetime) -> QuerySet[Execution]:
+    """The job's executions of a window that no schedule asked for (manual, backfill, …), in order."""
+    found = Execution.objects.filter(job=job, created_at__gte=start, created_at__lt=end)
+    return found.exclude(trigger=Trigger.SCHEDULE).order_by("created_at")
 
 
 def _name(terms: Iterable[Term], start: datetime, last: datetime, limit: int) -> list[datetime]:

@@ -216,7 +216,9 @@ def columns_of(
         if not problems:
             problems.append(entry.blame("schedule", definitions.REQUIRED))
         return values, problems
-    columns, found = definitions.complete({**values, "schedule_type": family.value}, job)
+    whole = {**values, "name": entry.name, "schedule_type": family.value}
+    columns, found = definitions.complete(whole, job)
+    del columns["name"]  # it is the key, and no value
     if family != ScheduleType.CRON and columns.get("scheduled_at") is None:
         found["scheduled_at"] = (
             f"{definitions.REQUIRED} in a file, which must mean the same whenever it is read"

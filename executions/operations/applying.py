@@ -14,7 +14,7 @@ from executions.operations.definition import create, delete, update
 from executions.operations.dependencies import add_dependency, remove_dependency
 from executions.operations.refusal import Invalid, Refused
 from executions.operations.switches import deactivate, pause, resume
-from jobs import audit, documents, manifest, registry
+from jobs import audit, definitions, documents, manifest, registry
 from jobs.audit import Actor
 from jobs.definitions.terms import UNIQUE_NAMES
 from jobs.manifest import Entry, FileProblem, ManifestError
@@ -92,14 +92,22 @@ def compare_file(
         step.is_new = step.job is None
         problems += _read(step, environ)
         steps.append(step)
-        handler = step.columns.get("handler")
-        if handler and handler not in registry.handlers and not problems:
-            warnings.append(f"{entry.name}: no handler is named {handler}: write it, then resume the job")
+        if not problems:
+            warnings += _warn_of_handler(step)
     problems += _check_dependencies(steps)
     if problems:
         raise ManifestError(problems)
     pruned = Job.objects.present().filter(origin=Origin.FILE).exclude(name__in=names).order_by("name")
     return Plan(source=source, steps=steps, pruned=list(pruned) if prune else [], warnings=warnings)
+
+
+def _warn_of_handler(step: Step) -> list[str]:
+    name = step.entry.name
+    meant = Job(name=name, **{column: step.columns.get(column) for column in ("handler", "api_endpoint")})
+    if meant.handler and meant.handler not in registry.handlers:
+        return [f"{name}: no handler is named {meant.handler}: write it, then resume the job"]
+    idle = definitions.find_idleness(meant)
+    return [f"{name}: {idle}"] if idle else []
 
 
 def _choose(step: Step, same_name: list[Job], adopt: bool, warnings: list[str]) -> None:

@@ -163,11 +163,13 @@ def next_runs(job: Job, count: int = 5) -> list[datetime]:
 
 
 def warnings_of(job: Job) -> list[str]:
-    """What is legal in the schedule but often not meant."""
+    """What is legal in the job but often not meant."""
+    idle = definitions.find_idleness(job)
+    found = [idle] if idle else []
     try:
-        return list(timing.warnings(schedules.read(job), after=clock.now()))
+        return found + timing.warnings(schedules.read(job), after=clock.now())
     except ValueError:
-        return []
+        return found
 
 
 def read_uuid(text: str) -> UUID | None:

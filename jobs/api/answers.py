@@ -122,6 +122,8 @@ def warn_of(job: Job, *, now: datetime, handler_before: str | None = None) -> li
     ends = job.state == JobState.ACTIVE and job.next_run_at is None
     if ends and job.schedule_type != ScheduleType.ONE_TIME:
         found.append("the schedule names no fire time from now on")
+    if idle := definitions.find_idleness(job):
+        found.append(idle)
     handler = definitions.resolve_handler(job)
     if handler_before is not None and handler != handler_before:
         found.append(f"the handler was {handler_before} and is {handler} now")

@@ -25,7 +25,7 @@ from jobs.definitions.terms import (
 )
 from jobs.definitions.timetable import check_schedule
 from jobs.definitions.whole import check, check_change
-from jobs.definitions.work import check_payload, is_enabled, list_usable, resolve_handler
+from jobs.definitions.work import check_payload, find_idleness, is_enabled, list_usable, resolve_handler
 
 __all__ = [
     "BAD_CRON",
@@ -47,6 +47,7 @@ __all__ = [
     "check_schedule",
     "complete",
     "find_dependencies",
+    "find_idleness",
     "is_enabled",
     "list_usable",
     "read_tags",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jobs import policies, secrets
+from jobs import policies, registry, secrets
 from jobs.definitions.terms import DEFAULT_CONCURRENCY, OWN_COLUMN, REQUIRED, Problems
 from jobs.models import Job, OverlapPolicy, ScheduleType
 
@@ -18,6 +18,7 @@ def complete(values: Mapping[str, Any], job: Job | None = None) -> tuple[dict[st
     2. `max_retries` (no column) goes into `retry_policy`.
     3. Where overlaps are allowed, 100 may run at once unless the job says otherwise.
     4. Secret headers are sealed; `***` keeps the stored value.
+    5. A handler that a job gets by its name is the job's from then on, whatever handlers come and go.
     """
     columns, problems = dict(values), Problems()
     if job is None:
@@ -29,6 +30,7 @@ def complete(values: Mapping[str, Any], job: Job | None = None) -> tuple[dict[st
         problems["scheduled_at"] = "Must not be null"
     _complete_retries(columns, job, problems)
     _complete_concurrency(columns, job)
+    _complete_handler(columns, job)
     if isinstance(columns.get("headers"), Mapping):
         columns["headers"] = _complete_headers(columns["headers"], job, problems)
     return columns, problems
@@ -70,6 +72,17 @@ def _complete_concurrency(columns: dict[str, Any], job: Job | None) -> None:
     allowed = job is not None and job.overlap_policy == OverlapPolicy.ALLOW
     if job is None or job.max_concurrent_executions == DEFAULT_CONCURRENCY[allowed]:
         columns["max_concurrent_executions"] = DEFAULT_CONCURRENCY[allows]
+
+
+def _complete_handler(columns: dict[str, Any], job: Job | None) -> None:
+    """Else the job would end well and do nothing wherever the handler of its name is not installed."""
+    if columns.keys().isdisjoint({"name", "handler", "api_endpoint"}):
+        return
+    name, handler, address = (
+        columns.get(column, getattr(job, column, None)) for column in ("name", "handler", "api_endpoint")
+    )
+    if not handler and not address and name in registry.handlers:
+        columns["handler"] = name
 
 
 def _complete_headers(headers: Mapping[str, Any], job: Job | None, problems: Problems) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
@@ -57,7 +58,7 @@ def check_handler(job: Job, staff: bool, problems: Problems, *, unwritten: bool 
     if "handler" in problems or "name" in problems:
         return
     name = registry.resolve(handler=job.handler, api=job.api_endpoint, name=job.name)
-    field = "handler" if job.handler else "name"
+    field = "name" if name == job.name else "handler"
     if name not in registry.handlers:
         if job.handler and not unwritten:
             problems["handler"] = f"Unknown; known are {', '.join(list_usable(staff=staff))}"
@@ -102,6 +103,15 @@ def list_usable(*, staff: bool) -> list[str]:
         for handler in registry.handlers
         if is_enabled(handler) and (staff or not handler.staff_only)
     ]
+
+
+def find_idleness(job: Job) -> str | None:
+    """Why the job will end well and do nothing, in words; None where it does something, or says `default`."""
+    if job.handler or resolve_handler(job) != "default":
+        return None
+    near = get_close_matches(job.name, [handler.name for handler in registry.handlers], n=1)
+    hint = f" (did you mean the handler {near[0]}?)" if near else ""
+    return f"the job has neither a handler nor an address: it does nothing and succeeds{hint}"
 
 
 def resolve_handler(job: Job) -> str:

@@ -13,7 +13,10 @@ from executions import ledger
 from executions.engine import clock
 from executions.ledger import Explanation
 from jobs.lookup import NotFound, find_job
+from jobs.models import Job
 from web.moments import format_moment, parse_moment, parse_since, parse_until
+
+MOST_UNSCHEDULED = 20
 
 
 class Command(BaseCommand):
@@ -41,13 +44,34 @@ class Command(BaseCommand):
             if not any(answer.scheduled_at == options["at"] for answer in found.answers):
                 self.stdout.write(f"{format_moment(options['at'])} is no fire time of {job.name}.")
             return
-        start, end = options["start"], options["end"]
-        while True:
-            found = ledger.explain_between(job, start, end, now=now)
+        start, end = ledger.find_window(options["start"], options["end"], now=now)
+        if end <= start:
+            raise CommandError("--to must not lie before --from")
+        self._explain(job, start, end, now)
+        self._show_unscheduled(job, start, end)
+
+    def _explain(self, job: Job, start: datetime, end: datetime, now: datetime) -> None:
+        following: datetime | None = start
+        while following is not None:
+            found = ledger.explain(job, following, end, now=now)
+            if following == start and not found.answers:
+                at = ledger.find_next(job, end, now=now)
+                then = f"the next one is {format_moment(at)}" if at else "and none after it"
+                window = f"from {format_moment(start)} to {format_moment(end - ledger.MILLISECOND)}"
+                self.stdout.write(f"{job.name} has no fire time {window}; {then}.")
             self._show(found)
-            if found.next is None:
-                return
-            start = found.next
+            following = found.next
+
+    def _show_unscheduled(self, job: Job, start: datetime, end: datetime) -> None:
+        runs = ledger.find_unscheduled(job, start, end)
+        for run in runs[:MOST_UNSCHEDULED]:
+            error = f": {run.error_message}" if run.error_message else ""
+            self.stdout.write(
+                f"{format_moment(run.created_at)}  not scheduled ({run.trigger})  {run.status}{error}"
+            )
+        more = runs.count() - MOST_UNSCHEDULED
+        if more > 0:
+            self.stdout.write(f"… and {more} more that were not scheduled")
 
     def _show(self, found: Explanation) -> None:
         for answer in found.answers:

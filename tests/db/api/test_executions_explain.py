@@ -94,6 +94,23 @@ def test_the_command_tells_it_in_lines(job: Any) -> None:
     assert text.splitlines()[-1] == "2026-03-04T13:30:00.000Z is no fire time of nightly."
 
 
+def test_a_window_without_a_fire_time_says_so_and_what_else_ran(job: Any) -> None:
+    text = run("explain", "nightly", "--from", "2026-03-04T13:10:00Z", "--to", "2026-03-04T13:50:00Z")
+    assert text == (
+        "nightly has no fire time from 2026-03-04T13:10:00.000Z to 2026-03-04T13:50:00.000Z;"
+        " the next one is 2026-03-04T14:00:00.000Z.\n"
+    )
+    operations.trigger(job, by=COMMAND_LINE)
+    lines = run("explain", "nightly").splitlines()
+    assert len(lines) == 5
+    assert lines[-1].endswith("not scheduled (manual)  PENDING")
+
+
+def test_a_window_that_ends_before_it_begins_is_refused(job: Any) -> None:
+    with pytest.raises(CommandError, match="--to must not lie before --from"):
+        run("explain", "nightly", "--from", "2026-03-05", "--to", "2026-03-04")
+
+
 def test_the_command_names_what_is_wrong(job: Any) -> None:
     with pytest.raises(CommandError, match="no job has the id or the name"):
         run("explain", "elsewhere")

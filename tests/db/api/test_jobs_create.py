@@ -32,7 +32,7 @@ def root() -> Caller:
 
 
 def test_a_new_job_is_answered_whole_and_found_at_its_location(ada: Caller) -> None:
-    response = ada("post", "/jobs", {"name": "nightly", "schedule": DAILY})
+    response = ada("post", "/jobs", {"name": "nightly", "schedule": DAILY, "api": URL})
     body = answer(response, 201)
     assert body.pop("warnings") == []
     assert response["Location"] == f"/api/v1/jobs/{body['id']}"
@@ -557,6 +557,16 @@ def test_the_payload_is_checked_by_the_handlers_own_parameters(ada: Caller) -> N
 def test_the_payloads_own_keys_stay_as_they_are(ada: Caller) -> None:
     payload = {"snake_key": {"camelKey": [1, 2.5, None, True, "ü"]}, "cron_expression": "x"}
     assert create(ada, payload=payload, metadata=payload)["payload"] == payload
+
+
+def test_a_job_that_does_nothing_is_warned_of(ada: Caller) -> None:
+    def warned(**fields: Any) -> str:
+        return " ".join(answer(ada("post", "/jobs", {"schedule": DAILY, **fields}), 201)["warnings"])
+
+    assert warned(name="nightly").endswith("it does nothing and succeeds")
+    assert "did you mean the handler process-transactions?" in warned(name="process-transaction")
+    assert warned(name="meant so", handler="default") == ""
+    assert warned(name="process-transactions") == ""
 
 
 def test_warnings_tell_what_is_seldom_meant(ada: Caller) -> None:

@@ -40,9 +40,10 @@ def snapshot() -> list[Any]:
 
 @pytest.mark.parametrize("method", ["put", "patch"])
 def test_both_methods_change_what_is_given_and_leave_the_rest(ada: Caller, method: str) -> None:
+    idle = "the job has neither a handler nor an address: it does nothing and succeeds"
     job = create(ada, description="old", payload={"a": 1}, tags=["t"])
     body = answer(ada(method, f"/jobs/{job['id']}", {"description": "new", "priority": 9}))
-    assert body.pop("warnings") == []
+    assert body.pop("warnings") == [idle]
     changed = {name for name in job if name != "warnings" and body[name] != job[name]}
     assert changed == {"description", "priority", "version", "updatedAt"}
     assert (body["description"], body["priority"], body["version"]) == ("new", 9, 2)
@@ -200,12 +201,22 @@ def test_another_name_does_not_move_the_next_run(ada: Caller) -> None:
     assert answer(ada("patch", f"/jobs/{job['id']}", {"name": "other"}))["nextRunAt"] == job["nextRunAt"]
 
 
-def test_a_name_that_changes_the_handler_is_warned_of(ada: Caller) -> None:
+def test_a_handler_that_came_by_the_name_stays_under_another_name(ada: Caller) -> None:
     job = create(ada, name="process-transactions")
-    assert job["handler"] == "process-transactions"
+    assert job["handler"] == row(job).handler == "process-transactions"
     body = answer(ada("patch", f"/jobs/{job['id']}", {"name": "nightly work"}))
+    assert body["handler"] == "process-transactions"
+    assert body["warnings"] == []
+
+
+def test_a_change_of_the_handler_is_warned_of(ada: Caller) -> None:
+    job = create(ada, name="process-transactions")
+    body = answer(ada("patch", f"/jobs/{job['id']}", {"name": "nightly work", "handler": None}))
     assert body["handler"] == "default"
-    assert body["warnings"] == ["the handler was process-transactions and is default now"]
+    assert body["warnings"] == [
+        "the job has neither a handler nor an address: it does nothing and succeeds",
+        "the handler was process-transactions and is default now",
+    ]
 
 
 def test_stars_keep_a_secret_header_and_other_values_replace_it(ada: Caller) -> None:
