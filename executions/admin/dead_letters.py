@@ -66,7 +66,7 @@ def _requeue(letter: DeadLetter, values: dict[str, Any], user: Any) -> str:
     execution, job = letter.execution, letter.execution.job
     payload = unmask(values.get("payload"), execution.payload or job.payload)
     if payload is not None:
-        problems = definitions.check_payload(definitions.resolve_handler(job), payload)
+        problems = definitions.check_override(job, payload, staff=True)
         if problems:
             raise Invalid({"payload": "; ".join(f"{field}: {text}" for field, text in problems.items())})
     key = operations.requeue(letter, by=actor_of(user), payload=payload)

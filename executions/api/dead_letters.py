@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +25,9 @@ from executions.api.serializers import (
     RetrySerializer,
 )
 from executions.models import BulkRequeue, DeadLetter, Status
+from jobs import definitions
 from jobs.audit import actor_of
+from jobs.models import Job
 from web.api.permissions import require_right
 from web.api.query import QueryReader
 from web.api.views import ApiViewSet
@@ -74,6 +76,7 @@ class DeadLetterViewSet(ApiViewSet):
         """Run the work again: a new execution with the same fire time and fresh retries."""
         letter = self.get_object()
         body = self.read_body(RetrySerializer)
+        self._check_override([letter.execution.job], body.get("payload"))
         key = operations.requeue(letter, by=actor_of(request.user), payload=body.get("payload"))
         status = show_status(Status.PENDING, letter.execution.job.schedule_type)
         return Response({"executionId": key, "status": status})
@@ -100,8 +103,11 @@ class DeadLetterViewSet(ApiViewSet):
         """Begin to run all of them again, one first and the rest when it succeeded."""
         body = self.read_body(BulkRetrySerializer)
         filters = {name: str(body[name]) for name in ("job_id",) if body.get(name)}
+        letters = self._chosen(body)
+        jobs = Job.objects.filter(executions__dead_letter__in=letters).distinct()
+        self._check_override(jobs, body.get("payload"))
         bulk = operations.requeue_many(
-            self._chosen(body),
+            letters,
             by=actor_of(request.user),
             filters=filters,
             canary=body["canary"],
@@ -109,6 +115,15 @@ class DeadLetterViewSet(ApiViewSet):
             payload=body.get("payload"),
         )
         return Response({"count": bulk.count, "requeueId": bulk.id}, status=202)
+
+    def _check_override(self, jobs: Iterable[Job], payload: dict[str, Any] | None) -> None:
+        """Raises Invalid where the payload cannot stand in for that of one of the jobs."""
+        if payload is None:
+            return
+        staff = self.request.user.is_staff
+        for job in jobs:
+            if problems := definitions.check_override(job, payload, staff=staff):
+                raise Invalid(problems)
 
     def _chosen(self, body: dict[str, Any]) -> QuerySet[DeadLetter]:
         """The open letters that the body names, all of which the caller may change.

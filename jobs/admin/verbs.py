@@ -125,7 +125,7 @@ def _resume(job: Job, values: dict[str, Any], user: Any) -> None:
 def _run(job: Job, values: dict[str, Any], user: Any) -> str:
     payload = unmask(values.get("payload"), job.payload)
     if payload is not None:
-        problems = definitions.check_change(job, {"payload": payload}, staff=True)
+        problems = definitions.check_override(job, payload, staff=True)
         if problems:
             raise Invalid({name.partition(".")[0]: f"{name}: {text}" for name, text in problems.items()})
     key = operations.trigger(job, by=actor_of(user), payload=payload)

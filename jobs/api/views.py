@@ -273,7 +273,7 @@ class JobViewSet(OneJobViewSet):
         return locked
 
     def _check_payload(self, job: Job, payload: dict[str, Any], actor: Actor) -> None:
-        problems = definitions.check_change(job, {"payload": payload}, staff=actor.is_staff)
+        problems = definitions.check_override(job, payload, staff=actor.is_staff)
         if problems:
             raise Invalid(dialect.name_problems(problems))
 

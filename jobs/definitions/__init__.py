@@ -25,7 +25,15 @@ from jobs.definitions.terms import (
 )
 from jobs.definitions.timetable import check_schedule
 from jobs.definitions.whole import check, check_change
-from jobs.definitions.work import check_payload, find_idleness, is_enabled, list_usable, resolve_handler
+from jobs.definitions.work import (
+    check_override,
+    check_payload,
+    find_idleness,
+    find_obstacle,
+    is_enabled,
+    list_usable,
+    resolve_handler,
+)
 
 __all__ = [
     "BAD_CRON",
@@ -43,11 +51,13 @@ __all__ = [
     "Problems",
     "check",
     "check_change",
+    "check_override",
     "check_payload",
     "check_schedule",
     "complete",
     "find_dependencies",
     "find_idleness",
+    "find_obstacle",
     "is_enabled",
     "list_usable",
     "read_tags",

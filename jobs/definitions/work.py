@@ -91,6 +91,36 @@ def check_payload(handler: str, payload: Mapping[str, Any]) -> Problems:
     return problems
 
 
+def check_override(job: Job, payload: Mapping[str, Any], *, staff: bool) -> Problems:
+    """Why this may not stand in for the job's payload, once; empty when it may.
+
+    A dangerous handler takes its program from the job alone: who may run a job may not always say
+    what it runs.
+    """
+    name = resolve_handler(job)
+    if name in registry.handlers:
+        handler = registry.handlers.get(name)
+        if handler.dangerous:
+            return {"payload": f"Handler {name} takes no payload but the job's own"}
+        if handler.staff_only and not staff:
+            return {"handler": FOR_STAFF.format(name)}
+    return check_payload(name, payload)
+
+
+def find_obstacle(job: Job) -> str | None:
+    """Why this process cannot run the job's handler at all, and what to do; None where it can."""
+    name = resolve_handler(job)
+    if name not in registry.handlers:
+        known = ", ".join(list_usable(staff=True))
+        return (
+            f"handler {name} is not registered here (known: {known}); if an app of your own has it,"
+            " set DJANGO_SETTINGS_MODULE to the settings that install the app"
+        )
+    if not is_enabled(registry.handlers.get(name)):
+        return f"handler {name} works only where ENABLED_HANDLERS names it: set it here too"
+    return None
+
+
 def is_enabled(handler: registry.Handler) -> bool:
     """Whether this installation lets the handler run."""
     return not handler.dangerous or handler.name in settings.ENABLED_HANDLERS

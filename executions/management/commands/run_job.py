@@ -15,8 +15,10 @@ from executions import operations
 from executions.engine.config import read_config
 from executions.engine.loop import Engine
 from executions.models import Execution, ExecutionLog, Status
+from jobs import definitions
 from jobs.audit import COMMAND_LINE
 from jobs.lookup import NotFound, find_job
+from jobs.models import Job
 from web.progress import on_terminal
 
 
@@ -40,9 +42,9 @@ class Command(BaseCommand):
         try:
             job = find_job(options["job"])
             payload = read_params(options["param"], job.payload) if options["param"] else None
-            execution_id = operations.trigger(job, by=COMMAND_LINE, payload=payload)
-        except (NotFound, operations.Refused, ValueError) as error:
+        except (NotFound, ValueError) as error:
             raise CommandError(str(error)) from error
+        execution_id = trigger(job, payload)
         engine = Engine(read_config(concurrency=1, plans=False), only=execution_id)
         with Follower(execution_id, job.name, shown=options["follow"]) as follower:
             engine.run_until(follower.look)
@@ -56,6 +58,18 @@ class Command(BaseCommand):
             return
         self.stderr.write(f"{words}: {execution.error_message or execution.reason}")
         sys.exit(1)
+
+
+def trigger(job: Job, payload: dict[str, Any] | None) -> UUID:
+    """Plan the run; raises CommandError, with nothing written, where it could only fail here."""
+    if obstacle := definitions.find_obstacle(job):
+        raise CommandError(f"{job.name}: {obstacle}")
+    if payload is not None and (problems := definitions.check_override(job, payload, staff=True)):
+        raise CommandError("; ".join(f"{field}: {text}" for field, text in problems.items()))
+    try:
+        return operations.trigger(job, by=COMMAND_LINE, payload=payload)
+    except operations.Refused as error:
+        raise CommandError(f"{error}: {job.name} is {job.state}; resume or reschedule it first") from error
 
 
 def read_params(pairs: list[str], payload: Any) -> dict[str, Any]:

@@ -80,6 +80,17 @@ def test_a_retry_may_replace_the_payload(call: Caller, ada: Any) -> None:
     }
 
 
+@pytest.mark.parametrize("path", ["/dlq/{}/retry", "/dlq/retry"])
+def test_a_payload_that_the_handler_does_not_take_is_refused_and_nothing_is_planned(
+    call: Caller, ada: Any, path: str
+) -> None:
+    letter = make_letter(ada, job=make_job(user=ada, handler="process-transactions"))
+    response = call("post", path.format(letter.id), {"payload": {"odd": 1}})
+    assert set(fields_of(response)) == {"payload.odd"}
+    assert Execution.objects.count() == 1
+    assert not BulkRequeue.objects.exists()
+
+
 def test_the_status_of_a_retry_speaks_the_words_of_the_family(call: Caller, ada: Any) -> None:
     job = make_job(
         user=ada,

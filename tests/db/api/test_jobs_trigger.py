@@ -87,6 +87,15 @@ def test_the_payload_of_a_staff_only_handler_is_for_staff_too(ada: Caller) -> No
     assert Execution.objects.count() == 2
 
 
+def test_a_handler_whose_program_is_the_payload_takes_no_other(ada: Caller) -> None:
+    with handling(lambda run: None, dangerous=True):
+        job = make_job(user_id=row(create(ada)).user_id, handler="scripted")
+        path = f"/jobs/{job.uuid}/trigger"
+        told = fields_of(ada("post", path, {"payload": {"run": "evil"}}))
+        assert told == {"payload": "Handler scripted takes no payload but the job's own"}
+    assert not Execution.objects.exists()
+
+
 def test_the_same_key_plans_one_run(ada: Caller) -> None:
     job = create(ada)
     path = f"/jobs/{job['id']}/trigger"
