@@ -10,6 +10,7 @@ import http.client
 import json
 import socket
 import sys
+import warnings
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from django.db import connection
 
 from executions.engine import clock
 from executions.rows import fetch, read_moment
+from web import refusals
 
 WEB, SCHEDULER = "web", "scheduler"
 CHOICES = (WEB, SCHEDULER)
@@ -44,6 +46,8 @@ class Instance(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """The exit code of `manage.py healthcheck [web|scheduler]`, and one line that says why."""
+    # Django wonders that somebody reads the database while no app is ready.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="django.db")
     try:
         said, code = check(arguments[0] if arguments else None), 0
     except (Unhealthy, ImproperlyConfigured) as problem:
@@ -67,7 +71,7 @@ def check(role: str | None = None) -> str:
             return check_web()
         return check_scheduler(found)
     except DatabaseProblem as problem:
-        raise Unhealthy(f"the database does not answer: {problem}") from problem
+        raise Unhealthy(refusals.tell(problem)) from problem
 
 
 def started_as(command_line: Path) -> str | None:

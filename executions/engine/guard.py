@@ -11,6 +11,7 @@ from django.db import Error as DatabaseProblem
 from django.db import connection
 
 from executions.engine.agenda import Timer
+from web import refusals
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Guard:
             return wait
         except DatabaseProblem as problem:
             if self._may_complain():
-                log.error("the database does not answer: %s", str(problem).strip().partition("\n")[0])
+                log.error(refusals.tell(problem))
         except Exception:
             if self._may_complain():
                 log.exception("a pass failed")

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests import postgres
+from tests.fault.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -134,6 +135,8 @@ def test_one_command_starts_everything_and_one_interrupt_ends_it(
     assert demo.end() == 0, demo.printed
     assert all_end(handles, within=0)
     assert demo.printed.rstrip().endswith("Stopped.")
+    assert "Finishing what runs" in demo.printed
+    assert "Another scheduler" not in demo.printed
     assert "Traceback" not in demo.printed
 
 
@@ -145,6 +148,7 @@ def test_it_works_a_second_time_and_does_not_print_a_password_again(start: Calla
     second = start()
     second.read_until("Ctrl-C stops")
     assert "as printed at the first start" in second.printed
+    assert "Another scheduler" not in second.printed, "the first one has left"
     assert second.end() == 0
 
 
@@ -172,6 +176,16 @@ def test_a_taken_port_is_told_in_one_line(start: Callable[[], Demo]) -> None:
     assert output.count("\n") == 1
     assert f"Port {first.port} cannot be used (Address already in use)" in output
     assert first.end() == 0
+
+
+def test_another_scheduler_on_the_same_database_is_told_of(
+    migrated_url: str, start: Callable[[], Demo]
+) -> None:
+    Database(migrated_url).insert("scheduler_metadata", [{"id": "scheduler-elsewhere", "status": "ACTIVE"}])
+    demo = start()
+    demo.read_until("Ctrl-C stops")
+    assert "Another scheduler was heard here a moment ago, scheduler-elsewhere" in demo.printed
+    assert demo.end() == 0
 
 
 def test_when_the_demo_itself_is_killed_nothing_of_it_keeps_running(start: Callable[[], Demo]) -> None:

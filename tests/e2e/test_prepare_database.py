@@ -14,16 +14,17 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from tests import postgres
+from tests.fault.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(database_url: str, *arguments: str) -> subprocess.Popen[str]:
+def start(database_url: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start `manage.py` on this database."""
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": database_url},
+        env={**os.environ, "DATABASE_URL": database_url, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -114,3 +115,15 @@ def relay(one: socket.socket, other: socket.socket) -> None:
 def test_refreshing_the_data_is_refused_outside_development(place: str) -> None:
     with override_settings(APP_ENV=place), pytest.raises(CommandError, match="only in development"):
         call_command("refresh_database")
+
+
+def test_refreshing_the_data_is_refused_while_a_scheduler_works(migrated_url: str) -> None:
+    database = Database(migrated_url)
+    database.insert("scheduler_metadata", [{"id": "scheduler-here", "status": "ACTIVE"}])
+    process = start(migrated_url, "refresh_database", APP_ENV="development")
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "scheduler-here" in err
+    assert "Stop it first" in err
+    assert database.one("SELECT count(*) FROM scheduler_metadata") == 1

@@ -23,9 +23,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from accounts.models import User
+from executions import workers
+from executions.engine import clock
 
 HOST = "127.0.0.1"
 ADMIN = "admin@example.com"
+NEW_PASSWORD = f"SETTINGS_PROFILE=demo .venv/bin/python manage.py changepassword {ADMIN}"
 START_SECONDS = 60
 GRACE_SECONDS = 5
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
@@ -42,6 +45,7 @@ class Command(BaseCommand):
         call_command("prepare_database", verbosity=0)
         call_command("seed", demo=True, verbosity=0)
         password = find_or_make_admin()
+        self.tell_of_others()
         connections.close_all()
         with interruptible() as interruptions:
             children = {"web": start_web(), "scheduler": start("manage.py", "run_scheduler")}
@@ -50,6 +54,8 @@ class Command(BaseCommand):
                 if not interruptions:
                     self.greet(password)
                 watch(children, interruptions)
+                seconds = settings.SHUTDOWN_TIMEOUT_SECONDS
+                self.say(f"Finishing what runs, for {seconds} s at most. Ctrl-C again cuts it short.")
             finally:
                 end(children, interruptions)
         self.say("Stopped.")
@@ -58,10 +64,15 @@ class Command(BaseCommand):
         self.stdout.write(text)
         self.stdout.flush()
 
+    def tell_of_others(self) -> None:
+        """Two schedulers on one database are welcome, but seldom what a newcomer wants."""
+        for other in workers.live_rows(clock.now()):
+            self.say(f"Another scheduler was heard here a moment ago, {other.id}. Both would share the jobs.")
+
     def greet(self, password: str | None) -> None:
         """Tell where to look, and the password when this start made it."""
         here = f"http://{HOST}:{settings.PORT}"
-        known = "as printed at the first start (manage.py changepassword sets a new one)"
+        known = f"as printed at the first start; another one is set by\n{' ' * 13}{NEW_PASSWORD}"
         if settings.ADMIN_PASSWORD:
             known = "as set in ADMIN_PASSWORD"
         self.say(

@@ -37,8 +37,8 @@ def ask(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_the_check_reads_no_app_and_says_what_is_wrong(arguments: list[str], tmp_path: Path) -> None:
     done = ask(*arguments, DATABASE_URL=f"sqlite:///{tmp_path}/none.sqlite3")
     assert done.stdout == "ended with 1\nno app was read\n", done
-    assert "does not answer" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "does not answer" in done.stderr or "is not migrated" in done.stderr
 
 
 def test_settings_that_are_wrong_are_told_without_a_traceback() -> None:
