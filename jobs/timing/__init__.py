@@ -8,7 +8,7 @@ from jobs.timing.jitter import jitter
 from jobs.timing.occurrences import Occurrence, between, next_occurrence, occurrences
 from jobs.timing.preview import Preview, preview
 from jobs.timing.schedule import Schedule
-from jobs.timing.words import describe, warnings
+from jobs.timing.words import cron_differences, describe, warnings
 from jobs.timing.zones import check_zone
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "between",
     "check_cron",
     "check_zone",
+    "cron_differences",
     "dates_from_ics",
     "describe",
     "fire_times",

@@ -166,25 +166,39 @@ def warnings(schedule: Schedule, *, after: datetime | None = None) -> list[str]:
     return found + _warn_of_clock_changes(plan, after)
 
 
+def cron_differences(expression: str) -> list[str]:
+    """Those of the warnings that tell where other crons read the expression otherwise; ValueError too."""
+    fields = read_cron(expression).fields
+    stepped = fields.monthday.starts_with_star or fields.weekday.starts_with_star
+    return [*(_warn_of_either_day(fields) if stepped else []), *_warn_of_single_weekday(fields.weekday)]
+
+
 def _warn_of_days(cron: Cron) -> list[str]:
     monthday, weekday = cron.fields.monthday, cron.fields.weekday
-    found = []
-    if not monthday.is_open and not weekday.is_open:
-        either = "day-of-month and weekday are both restricted: it fires on days that either names"
-        if monthday.starts_with_star or weekday.starts_with_star:
-            either += "; a step such as */2 counts as a restriction (other crons read it as 'and')"
-        found.append(either)
+    found = _warn_of_either_day(cron.fields)
     if weekday.is_open and not monthday.rules and monthday.numbers and not monthday.is_open:
         late = [str(day) for day in monthday.numbers if day > 28]
         if late and len(late) == len(monthday.numbers):
             days = " and ".join(late)
             found.append(f"months without a day {days} are left out (L is the last day of any month)")
-    if re.search(r"(?:^|,)[A-Z0-9]+/[0-9]", weekday.text):
-        found.append(
-            f"weekday {weekday.text}: a step from a single weekday ends at Saturday (6); "
-            "other crons go on to Sunday (7)"
-        )
-    return found
+    return found + _warn_of_single_weekday(weekday)
+
+
+def _warn_of_either_day(fields: Fields) -> list[str]:
+    monthday, weekday = fields.monthday, fields.weekday
+    if monthday.is_open or weekday.is_open:
+        return []
+    either = "day-of-month and weekday are both restricted: it fires on days that either names"
+    if monthday.starts_with_star or weekday.starts_with_star:
+        either += "; a step such as */2 counts as a restriction (other crons read it as 'and')"
+    return [either]
+
+
+def _warn_of_single_weekday(weekday: Field) -> list[str]:
+    if not re.search(r"(?:^|,)[A-Z0-9]+/[0-9]", weekday.text):
+        return []
+    ends = "a step from a single weekday ends at Saturday (6); other crons go on to Sunday (7)"
+    return [f"weekday {weekday.text}: {ends}"]
 
 
 def _warn_of_steps(cron: Cron) -> list[str]:
