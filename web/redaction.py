@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 MASK = "***"
@@ -65,3 +65,18 @@ def masked(value: Any, known: frozenset[str] = frozenset()) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [masked(entry, known) for entry in value]
     return value
+
+
+def find_secrets(value: Any, place: str) -> Iterator[str]:
+    """The dotted places below `place` of what `masked` takes for secrets, at any depth."""
+    if isinstance(value, str) and redact(value) != value:
+        yield place
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            if is_secret(str(key)) and entry not in (None, ""):
+                yield f"{place}.{key}"
+            else:
+                yield from find_secrets(entry, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, entry in enumerate(value):
+            yield from find_secrets(entry, f"{place}.{number}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from web.redaction import MASK, is_secret, masked, redact
+from web.redaction import MASK, find_secrets, is_secret, masked, redact
 
 CANARY = "hunter2-hunter2"
 
@@ -115,3 +115,14 @@ def test_values_are_masked_at_any_depth_and_the_original_is_left_alone() -> None
 )
 def test_a_hostile_line_costs_no_more_than_its_length(piece: str) -> None:
     redact(piece * (600_000 // len(piece)))
+
+
+def test_the_places_of_secrets_are_named_and_not_their_values() -> None:
+    value = {
+        "env": {"API_TOKEN": "abc", "MODE": "fast", "EMPTY_SECRET": "", "KEY": None},
+        "argv": ["sh", "-c", "PGPASSWORD=hunter2 pg_dump", "https://u:hunter2@host/"],
+        "list": [{"password": 1}],
+        "count": 3,
+    }
+    found = list(find_secrets(value, "payload"))
+    assert found == ["payload.env.API_TOKEN", "payload.argv.2", "payload.argv.3", "payload.list.0.password"]
