@@ -4,5 +4,6 @@ Pure: knows no Django. Each importer answers `Candidate`s; the commands save the
 """
 
 from jobs.importers.candidate import Candidate
+from jobs.importers.names import Names
 
-__all__ = ["Candidate"]
+__all__ = ["Candidate", "Names"]

@@ -13,6 +13,7 @@ class Candidate:
     `key` names the original, so that a second import knows it again. `columns` are those of the job.
     `lost` is why nothing can be carried over; `notes` say what is different, or was left behind.
     `active` is False where the original is off, or where the job must not run before somebody looked.
+    `handler_hint` is what helps where the handler refuses its payload.
     """
 
     key: str
@@ -22,3 +23,4 @@ class Candidate:
     active: bool = True
     notes: list[str] = field(default_factory=list)
     lost: str = ""
+    handler_hint: str = ""

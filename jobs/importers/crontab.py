@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 from jobs.importers.candidate import Candidate
-from jobs.timing import check_cron, check_zone
+from jobs.importers.cron_command import name_program, split_percent, to_argv
+from jobs.importers.host import Host, is_directory
+from jobs.timing import check_cron, check_zone, cron_differences
 
 SYSTEM, USER = "system", "user"
 MAX_JITTER = 3600
-# What makes a line a matter for a shell; without any of it the words are the program's own.
-_SHELL = re.compile(r"[|&;<>()$`*?\[\]#~=!{}\n\\\"'^]")
 _ASSIGNMENT = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(.*?)\s*""", re.DOTALL)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USER_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
@@ -56,7 +54,15 @@ class _Context:
 
 
 class Ambiguous(Exception):
-    """Some lines have a user's name before the command and some have none; one must be told which it is."""
+    """Some lines have a user's name before the command and some have none; one must be told which it is.
+
+    `named` and `unnamed` are the numbers of the lines of each kind.
+    """
+
+    def __init__(self, named: list[int], unnamed: list[int]) -> None:
+        super().__init__(named, unnamed)
+        self.named = named
+        self.unnamed = unnamed
 
 
 def find_form(text: str, *, path: str = "", known_users: Iterable[str] = ()) -> str:
@@ -68,22 +74,23 @@ def find_form(text: str, *, path: str = "", known_users: Iterable[str] = ()) -> 
     if path.startswith("/etc/cron.d/") or path == "/etc/crontab":
         return SYSTEM
     known = {"root", *known_users}
-    sixth = []
-    for raw in text.splitlines():
+    named: list[int] = []
+    unnamed: list[int] = []
+    for number, raw in enumerate(text.splitlines(), start=1):
         parts = _split(raw)
         if parts is not None:
-            sixth.append(parts[1].split(None, 1))
-    told = [len(words) == 2 and words[0] in known for words in sixth]
-    if any(told) and not all(told):
-        raise Ambiguous
-    return SYSTEM if any(told) else USER
+            words = parts[1].split(None, 1)
+            (named if len(words) == 2 and words[0] in known else unnamed).append(number)
+    if named and unnamed:
+        raise Ambiguous(named, unnamed)
+    return SYSTEM if named else USER
 
 
-def read_crontab(text: str, *, form: str = USER, zone: str | None = None, user: str = "") -> list[Candidate]:
-    """Every line that runs something, as a job to be.
+def read_crontab(text: str, *, host: Host, form: str = USER, zone: str | None = None) -> list[Candidate]:
+    """Every line that runs something, as a job to be; several may be named for the same program.
 
-    `form` is SYSTEM or USER, `zone` the zone its times are in (None: the scheduler's), `user` who the
-    scheduler runs as. Lines that cannot be read are told as lost.
+    `form` is SYSTEM or USER, `zone` the zone its times are in (None: the scheduler's), `host` that of the
+    scheduler. Lines that cannot be read are told as lost.
     """
     context, found = _Context(), []
     for number, raw in enumerate(text.splitlines(), start=1):
@@ -93,9 +100,8 @@ def read_crontab(text: str, *, form: str = USER, zone: str | None = None, user: 
             continue
         if _take_assignment(line, context):
             continue
-        found.append(_candidate(number, line, context, form=form, zone=zone, user=user))
+        found.append(_candidate(number, line, context, form=form, zone=zone, host=host))
         context.comment = ""
-    _name_apart(found)
     return found
 
 
@@ -124,7 +130,7 @@ def _split(line: str) -> tuple[str, str] | None:
 
 
 def _candidate(
-    number: int, text: str, context: _Context, *, form: str, zone: str | None, user: str
+    number: int, text: str, context: _Context, *, form: str, zone: str | None, host: Host
 ) -> Candidate:
     key = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
     found = Candidate(
@@ -146,10 +152,10 @@ def _candidate(
             return found
         runs_as, rest = words
     line = Line(number=number, text=text, schedule=schedule, user=runs_as, command=rest)
-    found.name = _name(line, context)
+    found.name = name_program(line.command)
     found.lost = _find_loss(line)
     if not found.lost:
-        _fill(found, line, context, zone=zone, user=user)
+        _fill(found, line, context, zone=zone, host=host)
     return found
 
 
@@ -169,16 +175,9 @@ def _find_loss(line: Line) -> str:
     return ""
 
 
-def _fill(found: Candidate, line: Line, context: _Context, *, zone: str | None, user: str) -> None:
-    command, stdin = split_percent(line.command)
-    environment = {name: value for name, value in context.environment.items() if name not in _CRONS_OWN}
-    if odd := [name for name in environment if not _PLAIN_NAME.fullmatch(name)]:
-        found.notes.append(f"the variable {odd[0]!r} has a name that programs cannot be given")
-    payload: dict[str, Any] = {"argv": to_argv(command, environment.pop("SHELL", "/bin/sh"))}
-    if given := {name: value for name, value in environment.items() if _PLAIN_NAME.fullmatch(name)}:
-        payload["env"] = given
-    if stdin is not None:
-        payload["stdin"] = stdin
+def _fill(found: Candidate, line: Line, context: _Context, *, zone: str | None, host: Host) -> None:
+    payload = _payload(found, line, context)
+    payload |= _directory(found, context, find_home=host.find_home, user=line.user or host.user)
     found.columns = {
         "cron_expression": line.schedule.lower() if line.schedule.startswith("@") else line.schedule,
         "timezone": _zone(found, context, zone),
@@ -189,16 +188,50 @@ def _fill(found: Candidate, line: Line, context: _Context, *, zone: str | None, 
         "catch_up": "none",
         "jitter_seconds": _jitter(found, context),
     }
-    if line.user is not None and line.user != user:
+    found.notes += cron_differences(found.columns["cron_expression"])
+    if line.user is not None and line.user != host.user:
         found.active = False
         found.notes.append(
-            f"runs as {user or 'our own user'} here, not as {line.user}: resume it when that is right"
+            f"runs as {host.user or 'our own user'} here, not as {line.user}: resume it when that is right"
         )
     mail = context.environment.get("MAILTO")
     if mail:
-        found.notes.append(f"no mail goes to {mail}: add an alert of type EMAIL to the job")
+        found.notes.append(f"no mail goes to {mail}: an alert of type EMAIL does that here")
     if context.own("START_HOURS_RANGE"):
         found.notes.append("START_HOURS_RANGE is anacron's and has no effect here")
+
+
+def _payload(found: Candidate, line: Line, context: _Context) -> dict[str, Any]:
+    command, stdin = split_percent(line.command)
+    environment = {name: value for name, value in context.environment.items() if name not in _CRONS_OWN}
+    if odd := [name for name in environment if not _PLAIN_NAME.fullmatch(name)]:
+        found.notes.append(f"the variable {odd[0]!r} has a name that programs cannot be given")
+    payload: dict[str, Any] = {"argv": to_argv(command, environment.pop("SHELL", "/bin/sh"))}
+    if given := {name: value for name, value in environment.items() if _PLAIN_NAME.fullmatch(name)}:
+        payload["env"] = given
+    if stdin is not None:
+        payload["stdin"] = stdin
+    return payload
+
+
+def _directory(
+    found: Candidate, context: _Context, *, find_home: Callable[[str], str | None], user: str
+) -> dict[str, str]:
+    """cron runs a line in HOME: the crontab's, else its user's. Where that is not here, the job waits."""
+    home = context.own("HOME") or find_home(user)
+    if not home or not home.startswith("/"):
+        found.active = False
+        whose = f"of {user} " if user else ""
+        found.notes.append(
+            f"the home {whose}is not known here: say in payload.cwd where to run, then resume it"
+        )
+        return {}
+    if not is_directory(home):
+        found.active = False
+        found.notes.append(
+            f"cron runs it in {home}, which is not here: make it or change payload.cwd, then resume it"
+        )
+    return {"cwd": home}
 
 
 def _zone(found: Candidate, context: _Context, zone: str | None) -> str | None:
@@ -218,72 +251,10 @@ def _jitter(found: Candidate, context: _Context) -> int:
     text = context.own("RANDOM_DELAY")
     if not text.isdecimal():
         return 0
-    seconds = int(text) * 60
-    if seconds > MAX_JITTER:
-        found.notes.append(f"RANDOM_DELAY={text} is more than an hour: cut to one")
-    return min(seconds, MAX_JITTER)
-
-
-def split_percent(command: str) -> tuple[str, str | None]:
-    r"""A command and what cron gives it to read: after the first `%`, where further ones end lines.
-
-    >>> split_percent("mail -s hi bob%Dear Bob,%bye")
-    ('mail -s hi bob', 'Dear Bob,\nbye\n')
-    >>> split_percent(r"date +\%F")
-    ('date +%F', None)
-    """
-    parts = [part.replace("\\%", "%") for part in re.split(r"(?<!\\)%", command)]
-    if len(parts) == 1:
-        return parts[0], None
-    return parts[0].rstrip(), "\n".join(parts[1:]) + "\n"
-
-
-def to_argv(command: str, shell: str) -> list[str]:
-    """The words of a plain command; everything else goes to the crontab's own shell, as cron does it.
-
-    >>> to_argv("/usr/bin/backup --full /srv", "/bin/sh")
-    ['/usr/bin/backup', '--full', '/srv']
-    >>> to_argv("cd /srv && ./run", "/bin/bash")
-    ['/bin/bash', '-c', 'cd /srv && ./run']
-    """
-    words = command.split()
-    if not words or _SHELL.search(command) or words[0] in _BUILT_IN:
-        return [shell, "-c", command]
-    return words
-
-
-_BUILT_IN = frozenset(
-    {"cd", ".", "source", "exec", "export", "test", "umask", "ulimit", "if", "for", "while", "set", ":"}
-)
-
-
-def _name(line: Line, context: _Context) -> str:
-    """The program's own name: of `cd /srv && ./run.sh -q` that is run.sh."""
-    try:
-        words = shlex.split(split_percent(line.command)[0], comments=True)
-    except ValueError:
-        words = line.command.split()
-    return next(_programs(words), "command")[:100]
-
-
-def _programs(words: list[str]) -> Iterator[str]:
-    skipped = {"sudo", "nice", "ionice", "env", "exec", "time", "nohup", "flock", "timeout", "test", "["}
-    fresh = True
-    for word in words:
-        if word in ("&&", "||", ";", "|"):
-            fresh = True
-        elif fresh and not word.startswith(("-", "(")) and "=" not in word and not word.isdecimal():
-            if word in ("cd", "test", "["):
-                fresh = False
-            elif word not in skipped:
-                yield PurePath(word).name or word
-                fresh = False
-
-
-def _name_apart(found: list[Candidate]) -> None:
-    """Number the names that occur more than once."""
-    taken: dict[str, int] = {}
-    for one in found:
-        taken[one.name] = taken.get(one.name, 0) + 1
-        if taken[one.name] > 1:
-            one.name = f"{one.name} ({taken[one.name]})"
+    seconds = min(int(text) * 60, MAX_JITTER)
+    if seconds:
+        longest = ", the longest there is" if int(text) * 60 > seconds else ""
+        found.notes.append(
+            f"RANDOM_DELAY={text} became jitterSeconds {seconds}{longest}: each run waits up to that, anew"
+        )
+    return seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import pwd
 import sys
 from argparse import ArgumentParser
@@ -13,9 +12,12 @@ from django.core.management.base import BaseCommand, CommandError
 
 from jobs.audit import Actor
 from jobs.importers import crontab
+from jobs.importers.host import this_host
 from jobs.management.commands.apply_jobs import read_text
 from jobs.management.importing import save
 from jobs.timing import check_zone
+
+SHOWN_LINES = 3
 
 
 class Command(BaseCommand):
@@ -48,7 +50,7 @@ class Command(BaseCommand):
         text = read_text(options["file"])
         path = "" if options["file"] == "-" else options["file"]
         form = _find_form(text, path) if options["format"] == "auto" else options["format"]
-        found = crontab.read_crontab(text, form=form, zone=zone, user=_own_name())
+        found = crontab.read_crontab(text, host=this_host(), form=form, zone=zone)
         self.stdout.write(f"read as a {form} crontab, times in {zone or settings.SCHEDULER_TIMEZONE}")
         if found and "command" not in settings.ENABLED_HANDLERS:
             self.stderr.write("ENABLED_HANDLERS must name command, here and where the jobs shall run")
@@ -62,15 +64,14 @@ class Command(BaseCommand):
 def _find_form(text: str, path: str) -> str:
     try:
         return crontab.find_form(text, path=path, known_users=(one.pw_name for one in pwd.getpwall()))
-    except crontab.Ambiguous:
+    except crontab.Ambiguous as error:
         raise CommandError(
-            "Some lines have the name of a user before the command and some have not:"
-            " say --format system or --format user"
+            f"A known user stands before the command in {_say_lines(error.named)},"
+            f" none in {_say_lines(error.unnamed)}: say --format system or --format user"
         ) from None
 
 
-def _own_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""  # a container may run under a number that has no name
+def _say_lines(numbers: list[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers[:SHOWN_LINES])
+    more = f" and {len(numbers) - SHOWN_LINES} more" if len(numbers) > SHOWN_LINES else ""
+    return f"{'line' if len(numbers) == 1 else 'lines'} {shown}{more}"
