@@ -55,7 +55,7 @@ def _read(beat: Beat, task: Mapping[str, Any], now: datetime, find_handler: Find
         if task["task"] in KEPT_BY_US:
             raise Lost(KEPT_BY_US[task["task"]])
         found.columns = {"description": task.get("description") or None, **_schedule(beat, task, now, found)}
-        found.columns |= _window(task)
+        found.columns |= _window(task, now, found)
         found.columns |= _work(task, found, find_handler)
         found.columns |= _policies(task, found)
     except Lost as error:
@@ -171,7 +171,10 @@ def _read_interval(
         return {"recurrence_pattern": RECURRING[span], "scheduled_at": anchor, "timezone": "UTC"}
     expression = _clock_steps(span)
     if expression is None:
-        raise Lost(f"every {every} {period} is no even part of a minute, hour or day")
+        raise Lost(
+            f"every {every} {period} cannot be said by the clock: give it a crontab schedule, or an interval"
+            " that goes evenly into a minute, an hour or a day, and import it again"
+        )
     notes.append(
         f"every {every} {period} now follows the clock ({expression}), not the moment beat was started"
     )
@@ -216,13 +219,12 @@ def _make_one_off(
     return {"scheduled_at": following.at}
 
 
-def _window(task: Mapping[str, Any]) -> dict[str, Any]:
-    found = {}
-    if task.get("start_time") is not None:
-        found["start_at"] = task["start_time"]
-    if task.get("expires") is not None:
-        found["end_at"] = task["expires"]
-    return found
+def _window(task: Mapping[str, Any], now: datetime, found: Candidate) -> dict[str, Any]:
+    start, end = task.get("start_time"), task.get("expires")
+    if end is not None and end <= now:
+        found.active = False
+        found.notes.append(f"expired at {end:%Y-%m-%d %H:%M:%S} UTC: give it another endAt, then resume it")
+    return {name: value for name, value in (("start_at", start), ("end_at", end)) if value is not None}
 
 
 # What -----------------------------------------------------------------------------------------------
@@ -238,6 +240,8 @@ def _work(task: Mapping[str, Any], found: Candidate, find_handler: FindHandler) 
         found.active = False
         handler = task["task"][:100]
         found.notes.append(f"no handler is named {handler}: write it, then resume the job")
+    else:
+        found.handler_hint = f"its handler here is {handler}; --map {task['task']}=HANDLER can name another"
     return {"handler": handler, "payload": payload}
 
 
@@ -252,7 +256,8 @@ def _json(text: Any, kind: type[Any], name: str) -> Any:
 
 
 def _policies(task: Mapping[str, Any], found: Candidate) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
+    # Beat sends a task whether or not the last one is done.
+    columns: dict[str, Any] = {"overlap_policy": "allow"}
     queue = task.get("queue")
     if queue and _QUEUE.fullmatch(queue):
         columns["queue"] = queue

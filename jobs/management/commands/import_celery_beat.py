@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
+import warnings
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,13 +55,14 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="only tell what would become of each task")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        finder = HandlerFinder(read_map(options["map"]))
+        given = read_map(options["map"])
         try:
             with connected(options["database_url"]) as database:
                 beat = read_tables(database)
         except (DatabaseError, ImproperlyConfigured) as error:
             raise CommandError(f"The tables cannot be read: {str(error).strip()}") from error
-        found = celery_beat.read_beat(beat, now=clock.now(), find_handler=finder)
+        refuse_unknown_tasks(given, beat)
+        found = celery_beat.read_beat(beat, now=clock.now(), find_handler=HandlerFinder(given))
         by = Actor(name="import_celery_beat", is_staff=True)
         report = save(found, by=by, dry_run=options["dry_run"], inactive=options["inactive"])
         report.write(self.stdout, dry_run=options["dry_run"])
@@ -78,6 +81,16 @@ def read_map(pairs: list[str]) -> dict[str, str]:
             raise CommandError(f"--map {pair!r}: no handler is named {handler}")
         found[task] = handler
     return found
+
+
+def refuse_unknown_tasks(names: Iterable[str], beat: Beat) -> None:
+    """Raise CommandError for the first name that no periodic task runs, with the nearest that one does."""
+    tasks = sorted({str(task["task"]) for task in beat.tasks})
+    for name in names:
+        if name not in tasks:
+            near = difflib.get_close_matches(name, tasks, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise CommandError(f"--map {name}: no periodic task runs {name}{hint}")
 
 
 class HandlerFinder:
@@ -100,7 +113,9 @@ def connected(url: str | None) -> Iterator[Any]:
         yield connection
         return
     try:
-        config = environ.Env.db_url_config(url)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of is refused below, in one line
+            config = environ.Env.db_url_config(url)
     except ValueError as error:
         raise CommandError(f"--database-url cannot be read: {error}") from error
     if config.get("ENGINE") not in ("django.db.backends.postgresql", "django.db.backends.sqlite3"):

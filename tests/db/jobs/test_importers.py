@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from jobs.models import AuditEntry, Job
-from tests.factories import make_execution, run_due
+from tests.factories import make_execution, make_job, run_due
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -175,6 +175,54 @@ def test_a_task_may_be_mapped_to_a_handler() -> None:
         call("import_celery_beat", "--map", "a")
 
 
+@pytest.mark.usefixtures("beat")
+def test_a_mapped_task_that_nothing_runs_is_one_clear_line() -> None:
+    nearest = r"^--map shop.tasks.celebrte: no periodic task runs .* \(did you mean shop.tasks.celebrate\?\)$"
+    with pytest.raises(CommandError, match=nearest):
+        call("import_celery_beat", "--map", "shop.tasks.celebrte=default")
+    with pytest.raises(CommandError, match=r"no periodic task runs zzz$"):
+        call("import_celery_beat", "--map", "zzz=default")
+    assert not Job.objects.exists()
+
+
+@pytest.mark.usefixtures("beat")
+def test_a_payload_that_its_handler_refuses_tells_which_handler_that_is() -> None:
+    change_task(1, kwargs='{"day": 1}')
+    said = call("import_celery_beat")
+    hint = "(its handler here is generate-daily-reports; --map shop.tasks.generate_daily_reports=HANDLER can"
+    assert f"payload.day: unknown parameter {hint} name another)" in said
+
+
+@pytest.mark.usefixtures("beat")
+def test_periodic_tasks_keep_overlapping_and_expired_ones_stay_off() -> None:
+    change_task(1, expires="2020-01-01 00:00:00")
+    said = call("import_celery_beat")
+    assert "+ report (periodic task 1), inactive: " in said
+    assert "note: expired at 2020-01-01 00:00:00 UTC" in said
+    report = Job.objects.get(name="report")
+    assert (report.state, report.overlap_policy, report.max_concurrent_executions) == (
+        "inactive",
+        "allow",
+        100,
+    )
+
+
+@pytest.mark.usefixtures("beat")
+def test_a_secret_in_a_payload_is_noted_by_its_name() -> None:
+    change_task(4, kwargs='{"smtp": {"password": "hunter2"}}')
+    said = call("import_celery_beat")
+    assert "note: payload.smtp.password looks like a secret" in said
+    assert "hunter2" not in said
+
+
+def change_task(number: int, **columns: str) -> None:
+    with connection.cursor() as cursor:
+        for column, value in columns.items():
+            cursor.execute(
+                f"UPDATE django_celery_beat_periodictask SET {column} = %s WHERE id = %s", [value, number]
+            )
+
+
 def test_the_tables_may_be_in_another_database(tmp_path: Path) -> None:
     path = tmp_path / "beat.sqlite3"
     other = sqlite3.connect(path)
@@ -190,8 +238,9 @@ def test_the_tables_may_be_in_another_database(tmp_path: Path) -> None:
 def test_no_tables_or_another_database_are_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="django_celery_beat_periodictask"):
         call("import_celery_beat")
-    with pytest.raises(CommandError, match="postgres://"):
-        call("import_celery_beat", "--database-url", "mysql://u:p@localhost/x")
+    for url in ("mysql://u:p@localhost/x", "nonsense"):
+        with pytest.raises(CommandError, match="postgres://"):
+            call("import_celery_beat", "--database-url", url)
 
 
 def test_a_database_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
@@ -208,8 +257,50 @@ def test_a_crontab_that_is_carried_over_whole_ends_well(crontab: str) -> None:
 
 def test_a_crontab_that_may_or_may_not_name_users_is_asked_about(tmp_path: Path) -> None:
     path = tmp_path / "crontab"
-    path.write_text("0 3 * * * root /usr/bin/dump\n0 4 * * * nobody-knows-this-user /usr/bin/dump\n")
-    with pytest.raises(CommandError, match="--format system or --format user"):
+    path.write_text("0 3 * * * root /usr/bin/dump\n" + "0 4 * * * nobody-knows-this-user /usr/bin/dump\n" * 5)
+    lines = "in line 1, none in lines 2, 3, 4 and 2 more: say --format system or --format user"
+    with pytest.raises(CommandError, match=lines):
         call("import_crontab", str(path), "--dry-run")
     said = call("import_crontab", str(path), "--dry-run", "--format", "system")
     assert said.startswith("read as a system crontab")
+
+
+def test_a_line_runs_where_cron_runs_it(tmp_path: Path, settings: Any) -> None:
+    settings.ENABLED_HANDLERS = ["command"]
+    home, path = tmp_path / "home", tmp_path / "crontab"
+    home.mkdir()
+    path.write_text(f"HOME={home}\n0 3 * * * pwd\n")
+    call("import_crontab", str(path))
+    execution = make_execution(Job.objects.get(name="pwd"))
+    run_due()
+    execution.refresh_from_db()
+    result: Any = execution.result
+    assert result["stdout"] == f"{home}\n"
+
+
+def test_a_name_that_a_job_has_is_numbered(crontab: str) -> None:
+    make_job(name="echo")
+    make_job(name="gone", state="deleted")
+    Path(crontab).write_text(
+        "0 0 * * * echo 1\n0 0 * * * echo 2\n0 0 * * * gone\n0 0 * * * run 1\n0 0 * * * run 2\n"
+    )
+    said = call("import_crontab", crontab, "--dry-run")
+    assert call("import_crontab", crontab) == said.replace(" (dry run: nothing was changed)", "")
+    for name, line in (("echo (2)", 1), ("echo (3)", 2), ("gone", 3), ("run", 4), ("run (2)", 5)):
+        assert f"+ {name} (line {line}):" in said
+    assert "note for line 1, line 2: renamed: a job named echo exists" in said
+    assert "a job named run exists" not in said
+    names = list(Job.objects.present().values_list("name", flat=True))
+    assert len(names) == len(set(names)) == 6
+    assert "= echo (3) (line 2): imported before" in call("import_crontab", crontab)
+
+
+def test_what_several_lines_share_is_told_once(crontab: str) -> None:
+    Path(crontab).write_text(
+        "MAILTO=ops@example.com\nAPI_TOKEN=hunter2\n0 1 * * * one\n0 2 * * * two\nMAILTO=\n0 3 * * * three\n"
+    )
+    said = call("import_crontab", crontab)
+    assert said.count("ops@example.com") == 1
+    assert "note for line 3, line 4: no mail goes to ops@example.com" in said
+    assert "note for all: payload.env.API_TOKEN looks like a secret" in said
+    assert "hunter2" not in said

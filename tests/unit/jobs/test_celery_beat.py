@@ -161,6 +161,24 @@ def test_other_intervals_are_left_out(every: int, period: str) -> None:
     assert of_interval(every, period).lost
 
 
+def test_who_has_an_odd_interval_is_told_what_to_do() -> None:
+    lost = of_interval(2, "days").lost
+    assert lost.startswith(
+        "every 2 days cannot be said by the clock: give it a crontab schedule, or an interval"
+    )
+
+
+def test_runs_may_overlap_as_those_of_beat_do() -> None:
+    assert of_cron().columns["overlap_policy"] == "allow"
+
+
+def test_an_expired_task_comes_over_switched_off() -> None:
+    gone = of_cron(expires=NOW)
+    assert (gone.lost, gone.active, gone.columns["end_at"]) == ("", False, NOW)
+    assert gone.notes == ["expired at 2026-03-02 12:00:00 UTC: give it another endAt, then resume it"]
+    assert of_cron(expires=NOW + timedelta(seconds=1)).active
+
+
 def test_the_sun_and_the_past_are_left_out() -> None:
     assert "sun" in read(Beat(tasks=[task(solar_id=1)], solars={1: {"event": "sunset"}})).lost
     late = {1: {"clocked_time": NOW - timedelta(minutes=1)}}
