@@ -2,15 +2,16 @@
 
     python -m bench [NAME …] [--full]
 
-NAMEs choose some of the questions. The table replaces the block between the two marks in README.md
-(with NAMEs it is only printed). `--full` takes the sizes of the targets where the usual ones are smaller,
-and asks the peers that take long.
+NAMEs choose some of the questions. The table replaces the block between the two marks in docs/figures.md,
+and its headlines the one in README.md (with NAMEs it is only printed). `--full` takes the sizes of the
+targets where the usual ones are smaller, and asks the peers that take long.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,10 +23,27 @@ from pathlib import Path
 from bench.table import FINDINGS, Finding, collect, machine
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+README, FIGURES = ROOT / "README.md", ROOT / "docs" / "figures.md"
 LOGS = ROOT / ".cache" / "bench" / "logs"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 HEADER = ["question", "figure", "floor or peer", "ratio", "to reach", "reached", "load"]
+SHORT = 4  # of these columns in the README
+# What the README shows of it: the first finding of each question.
+HEADLINES = (
+    "Durable executions of a no-op handler: engine, one process",
+    "Durable executions of a no-op handler: engine, two processes",
+    "HTTP executions against a fast target, 50 slots: engine, one process",
+    "10,000 jobs due in the same second, PostgreSQL: the last one ended",
+    "CPU of an idle scheduler, PostgreSQL: 1,000,000 jobs",
+    "Claim p95 with 100,000 waiting, PostgreSQL: behind a paused queue",
+    "Lateness of an idle scheduler, 1,000 fires, PostgreSQL: p99",
+    "process-transactions, 1,000,000 pending, PostgreSQL: process-transactions",
+    "generate-daily-reports, 1,000,000 rows, PostgreSQL: generate-daily-reports",
+    "GET /jobs, 20 rows, token: ours",
+    "100 requests/s for a minute beside 100 executions/s: p99",
+    "From a manual trigger to the call in another process: p99",
+    "The admin over 100,000 jobs and 10,000,000 executions: dashboard",
+)
 
 # Module, arguments, and what `--full` adds.
 QUESTIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
@@ -66,10 +84,12 @@ def main() -> int:
             if find_spec(f"bench.{name}") is None or (given.names and name not in given.names):
                 continue
             failed += ask(name, [*arguments, *(more if given.full else ())])
-        text = one_table(collect(place))
+        findings = collect(place)
+    text = one_table(findings)
     print(f"\n{text}")
     if not given.names:
-        replace_block(README, text)
+        replace_block(FIGURES, text)
+        replace_block(README, one_table(pick_headlines(findings), columns=SHORT))
     return failed
 
 
@@ -88,10 +108,20 @@ def ask(name: str, arguments: list[str]) -> bool:
     return done.returncode != 0
 
 
-def one_table(findings: list[Finding]) -> str:
-    """All findings as a table in Markdown, with machine and day."""
+def pick_headlines(findings: list[Finding]) -> list[Finding]:
+    """What the README shows, in the order of HEADLINES; a question is the same with other sizes."""
+    first = {_without_sizes(finding.question): finding for finding in reversed(findings)}
+    return [found for question in HEADLINES if (found := first.get(_without_sizes(question)))]
+
+
+def _without_sizes(question: str) -> str:
+    return re.sub(r"[0-9][0-9,]*", "#", question)
+
+
+def one_table(findings: list[Finding], *, columns: int = len(HEADER)) -> str:
+    """Findings as a table in Markdown, with machine and day."""
     rows = [HEADER, ["---"] * len(HEADER), *(finding.cells() for finding in findings)]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row[:columns]) + " |" for row in rows]
     return "\n".join([f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.", "", *lines])
 
 

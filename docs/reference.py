@@ -29,6 +29,11 @@ MADE = "<!-- Made by `make schema`; edit the code, not this page. -->"
 
 Node = dict[str, Any]
 
+HOW_TO_CALL = (
+    "`.venv/bin/python manage.py COMMAND`, in the environment of the service (`SETTINGS_PROFILE=demo` for the"
+    " demo's). In a container the Python is `python`."
+)
+
 
 def write_api(description: Node) -> str:
     """The page of all routes and objects."""
@@ -155,7 +160,14 @@ def write_commands() -> str:
 
     apps = ("web", "accounts", "jobs", "executions", "reports", "alerts")
     ours = {name: app for name, app in get_commands().items() if app in apps}
-    lines = [MADE, "", "# Commands", "", "`python manage.py COMMAND`, in the environment of the service.", ""]
+    lines = [
+        MADE,
+        "",
+        "# Commands",
+        "",
+        HOW_TO_CALL,
+        "",
+    ]
     for name, app in sorted(ours.items()):
         command = import_module(f"{app}.management.commands.{name}").Command()
         lines += [f"## {name}", "", _words(command.help), ""]

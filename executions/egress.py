@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from ipaddress import ip_address
 
 from django.conf import settings
 
 from executions.http.caller import Answer, Caller, Request
+from executions.http.errors import EgressDenied
 from executions.http.guard import EgressGuard
 from jobs.http_rules import RuleError, read_url
 from web import tracing
@@ -42,6 +44,23 @@ def caller() -> Caller:
         return _make(hosts, cidrs, settings.HTTP_MAX_PER_HOST)
 
 
+def find_refusal(url: str) -> str | None:
+    """Why a call to this URL would be refused, as far as an address in it tells; None where it may be called.
+
+    A name is judged at the call only: what it stands for may change until then.
+    """
+    try:
+        host = read_url(url).host
+        ip_address(host)
+    except ValueError:
+        return None  # a name, or what the rules of URLs refuse anyway
+    try:
+        _guard(tuple(settings.HTTP_ALLOWED_HOSTS), tuple(settings.HTTP_ALLOWED_CIDRS)).judge(host, [host])
+    except EgressDenied as denied:
+        return str(denied)
+    return None
+
+
 def user_agent() -> str:
     """How we name ourselves to the targets."""
     return f"batch-job-scheduler/{settings.VERSION}"
@@ -50,7 +69,11 @@ def user_agent() -> str:
 @lru_cache(maxsize=8)
 def _make(hosts: tuple[str, ...], cidrs: tuple[str, ...], max_per_host: int) -> Caller:
     # Kept by the settings it was made from, so that a test that changes them gets its own.
-    return Caller(guard=EgressGuard.of(allowed_hosts=hosts, allowed_cidrs=cidrs), max_per_host=max_per_host)
+    return Caller(guard=_guard(hosts, cidrs), max_per_host=max_per_host)
+
+
+def _guard(hosts: tuple[str, ...], cidrs: tuple[str, ...]) -> EgressGuard:
+    return EgressGuard.of(allowed_hosts=hosts, allowed_cidrs=cidrs)
 
 
 def _describe(request: Request) -> Facts:

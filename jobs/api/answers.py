@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
-from executions import retry
+from executions import egress, retry
 from jobs import definitions, policies, registry, schedules, secrets, timing
 from jobs.api import dialect
 from jobs.api.listed import AWAITED, TAG_NAMES, Listed, is_running
@@ -122,12 +122,15 @@ def warn_of(job: Job, *, now: datetime, handler_before: str | None = None) -> li
     ends = job.state == JobState.ACTIVE and job.next_run_at is None
     if ends and job.schedule_type != ScheduleType.ONE_TIME:
         found.append("the schedule names no fire time from now on")
-    if idle := definitions.find_idleness(job):
-        found.append(idle)
+    found += (text for text in (definitions.find_idleness(job), _find_refusal(job)) if text)
     handler = definitions.resolve_handler(job)
     if handler_before is not None and handler != handler_before:
         found.append(f"the handler was {handler_before} and is {handler} now")
     return found
+
+
+def _find_refusal(job: Job) -> str | None:
+    return egress.find_refusal(job.api_endpoint) if job.api_endpoint else None
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -18,7 +18,7 @@ from jobs.models import (
 
 REQUIRED = "Required"
 BAD_CRON = "Invalid cron expression format"
-FOR_STAFF = "Handler {} is for staff"
+FOR_STAFF = "Handler {} is for staff: log in as staff, and send the token"
 MAX_NAME = 255
 MAX_DESCRIPTION = 2000
 MAX_SCHEDULE = 256

@@ -76,7 +76,8 @@ def _spell(field: Field, kind: FieldKind) -> str:
     longer = stepped and int(stepped[2]) > kind.high - kind.low
     same = any(low == high for low, high in re.findall(r"([A-Z0-9]+)-([A-Z0-9]+)", text))
     from_one = kind.is_weekday and re.search(r"(?:^|,)[A-Z0-9]+/", text)
-    if not field.rules and (longer or same or from_one):
+    twice = kind.is_weekday and text.count(",") >= len(field.numbers)  # Sunday as 0 and as 7
+    if not field.rules and (longer or same or from_one or twice):
         return ",".join(map(str, field.numbers))
     return "*" if field.numbers == tuple(range(kind.low, kind.high + 1)) else text
 

@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import BEGIN, END, one_table, replace_block
-from bench.table import FINDINGS, Table, collect, percentile
+from bench.__main__ import (
+    BEGIN,
+    END,
+    FIGURES,
+    HEADLINES,
+    README,
+    SHORT,
+    one_table,
+    pick_headlines,
+    replace_block,
+)
+from bench.table import FINDINGS, Finding, Table, collect, percentile
 
 
 def table_of(floor: float, ours: float) -> Table:
@@ -44,6 +54,25 @@ def test_what_a_measurement_finds_reaches_the_one_table(
     assert "0.25 x" in capsys.readouterr().out
     text = one_table(collect(place))
     assert "| rows: ours | 50.0 rows/s | floor: 200 rows/s | 0.25 |  |  |" in text
+
+
+def test_the_readme_shows_the_first_finding_of_each_headline_whatever_its_size() -> None:
+    asked = "Claim p95 with 9,000 waiting, PostgreSQL: behind a paused queue"
+    found = [
+        Finding(question="Something else: of 5", figure="1"),
+        *(Finding(question=asked, figure=figure, beside="nothing waits: 7 ms") for figure in "23"),
+    ]
+    text = one_table(pick_headlines(found), columns=SHORT)
+    assert text.endswith(f"| --- | --- | --- | --- |\n| {asked} | 2 | nothing waits: 7 ms |  |")
+
+
+def test_what_the_readme_shows_stands_in_the_figures_too() -> None:
+    all_of_them = FIGURES.read_text()
+    shown = [
+        line for line in README.read_text().split(BEGIN)[1].split(END)[0].splitlines() if line[:2] == "| "
+    ]
+    assert len(shown) == 2 + len(HEADLINES)
+    assert [line for line in shown[2:] if line.rstrip("|") not in all_of_them] == []
 
 
 def test_the_table_replaces_only_what_stands_between_the_marks(tmp_path: Path) -> None:

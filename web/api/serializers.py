@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from rest_framework import serializers
@@ -67,7 +68,8 @@ class StrictSerializer(CamelCaseMixin, serializers.Serializer[Any]):
         for name in data:
             field = self.fields.get(name)
             if field is None:
-                refused[name] = [UNKNOWN]
+                near = get_close_matches(str(name), self.fields, n=1)
+                refused[name] = [f"{UNKNOWN} (did you mean {near[0]}?)" if near else UNKNOWN]
             elif field.read_only:
                 refused[name] = [READ_ONLY]
         return refused

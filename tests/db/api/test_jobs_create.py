@@ -559,6 +559,16 @@ def test_the_payloads_own_keys_stay_as_they_are(ada: Caller) -> None:
     assert create(ada, payload=payload, metadata=payload)["payload"] == payload
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::1]", "10.0.0.7"])
+def test_an_address_that_no_call_may_go_to_is_warned_of(ada: Caller, settings: Any, host: str) -> None:
+    body = {"name": "inner", "schedule": DAILY, "api": f"http://{host}/latest"}
+    settings.HTTP_ALLOWED_CIDRS = []
+    (warning,) = answer(ada("post", "/jobs", body), 201)["warnings"]
+    assert warning.startswith("egress denied: ")
+    settings.HTTP_ALLOWED_CIDRS = ["169.254.0.0/16", "::1/128", "10.0.0.0/8"]
+    assert answer(ada("post", "/jobs", body), 201)["warnings"] == []
+
+
 def test_a_job_that_does_nothing_is_warned_of(ada: Caller) -> None:
     def warned(**fields: Any) -> str:
         return " ".join(answer(ada("post", "/jobs", {"schedule": DAILY, **fields}), 201)["warnings"])

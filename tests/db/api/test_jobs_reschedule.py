@@ -64,7 +64,7 @@ def test_a_cron_job_moves_its_next_run_only_and_answers_for_what_it_replaces(ada
         ({}, {"scheduledAt": "Required"}),
         ({"scheduledAt": None}, {"scheduledAt": "Must not be null"}),
         ({"scheduledAt": "9999-01-01T00:00:00Z"}, {"scheduledAt": "Must be within the years 1970 to 9998"}),
-        ({"scheduledAt": NEW, "schedule": DAILY}, {"schedule": "Unknown field"}),
+        ({"scheduledAt": NEW, "schedule": DAILY}, {"schedule": "Unknown field (did you mean scheduledAt?)"}),
     ],
 )
 def test_a_bad_body_is_400(ada: Caller, body: dict[str, Any], found: dict[str, str]) -> None:

@@ -89,6 +89,7 @@ def test_an_hourly_job_drops_nothing_in_a_gap() -> None:
         ("5-5 5-5 * * *", "At 05:05 (UTC)"),
         ("*/90 3 * * *", "At 03:00 (UTC)"),
         ("0 0 * * 1/2", "At 00:00, only on Monday, Wednesday, and Friday (UTC)"),
+        ("0 0 * * 0,7", "At 00:00, only on Sunday (UTC)"),
         ("0 0 * * 0-7", "At 00:00 (UTC)"),
         (
             "31 10-15 1 * * MON-FRI",

@@ -136,11 +136,11 @@ def test_every_problem_has_its_own_dotted_entry() -> None:
         "id": "Cannot be set",
         "twice": "Cannot be set",
         "color": "Unknown field",
-        "display_name": "Unknown field",
+        "display_name": "Unknown field (did you mean displayName?)",
         "method": "Must be one of GET, POST",
         "startsAt": "Must be within the years 1970 to 9998",
         "retryPolicy.maxRetries": "Must be at most 10",
-        "retryPolicy.maxretries": "Unknown field",
+        "retryPolicy.maxretries": "Unknown field (did you mean maxRetries?)",
         "policies.1.maxRetries": "Required",
         "tagNames.1": "Must not be longer than 3 characters",
     }
