@@ -37,6 +37,25 @@ class Timer:
         self.at = min(self.at, at)
 
 
+@dataclass(kw_only=True)
+class Backoff:
+    """A wait that doubles while what is waited for does not come: from `first` to `most` seconds."""
+
+    first: float
+    most: float
+    _next: float = 0.0
+
+    def grow(self) -> float:
+        """The next wait, in seconds."""
+        wait = self._next or self.first
+        self._next = min(2 * wait, self.most)
+        return min(wait, self.most)
+
+    def reset(self) -> None:
+        """It came: begin anew."""
+        self._next = 0.0
+
+
 def monotonic_of(moment: datetime, *, now: datetime, read_at: float) -> float:
     """The monotonic moment of a database time, given that `now` was read at `read_at`."""
     return read_at + (moment - now).total_seconds()

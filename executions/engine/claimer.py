@@ -29,13 +29,15 @@ MIN_LANES = 64
 class Round:
     """What one look found.
 
-    `contended`: others held rows that may be free in a moment. `closed`: the next free slot is promised.
+    `contended`: others held rows that may be free in a moment, and `passed` are these rows. `closed`: the
+    next free slot is promised.
     """
 
     confirmed: float
     free: int
     assignments: list[Assignment] = field(default_factory=list)
     contended: bool = False
+    passed: set[UUID] = field(default_factory=set)
     closed: bool = False
     held: dict[UUID, str] = field(default_factory=dict)
 
@@ -57,6 +59,8 @@ class Claimer:
     # What let nothing start at the last of these looks.
     full_tags: set[UUID] = field(default_factory=set)
     full_queues: set[str] = field(default_factory=set)
+    # What stood at the front at the last look and was in other hands.
+    passed: set[UUID] = field(default_factory=set)
 
     def claim(
         self,
@@ -92,13 +96,17 @@ class Claimer:
         size = FRONT if self.clogged else max(slots, MIN_FRONT)
         ids, more = window.front(now, size=size, queues=self.config.queues)
         self._take(found, self._lock(found, ids), now, slots)
-        # Rows that another process is about to take are no sign of a crowd.
-        few = 4 * max(len(found.assignments), len(ids) - len(found.held)) < min(slots, size)
+        # Rows that another process is about to take are no sign of a crowd; those that it still has at the
+        # next look are.
+        kept = found.passed & self.passed
+        self.passed = set(found.passed)
+        few = 4 * max(len(found.assignments), len(ids) - len(found.held) - len(kept)) < min(slots, size)
         self.clogged = more and few
 
     def _lock(self, found: Round, ids: Sequence[UUID]) -> list[Waiting]:
         """Lock what still waits of these and nobody else holds."""
         waiting = facts.lock_waiting(ids) if ids else []
+        found.passed |= set(ids) - {one.candidate.id for one in waiting}
         found.contended |= len(waiting) < len(ids)
         return waiting
 
@@ -157,11 +165,13 @@ class Claimer:
         wanted = {one.candidate.job_id for one in waiting}
         locked = facts.lock_jobs(wanted)
         found.contended |= locked != wanted
-        if not locked:
-            return None
         rows = {one.candidate.id: one for one in waiting if one.candidate.job_id in locked}
+        found.passed |= {one.candidate.id for one in waiting} - rows.keys()
+        if not rows:
+            return None
         look = facts.look([one.candidate for one in rows.values()], now, lock=True)
         room = look.room
+        found.contended |= room.is_busy
         _end_what_deleted_jobs_left(rows, room.jobs, now)
         self._settle_dependencies(found, rows, look.dependent, now)
         taken = len(found.assignments)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
 
@@ -34,47 +35,59 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
-    """What a group came to: written, not ours any more, and given up before writing."""
+    """What a group came to: written, not ours any more, and given up before writing.
+
+    `put_off`: the tokens of those to bring again, because somebody else holds their row or their job's.
+    """
 
     written: int = 0
     stale: int = 0
     lost: int = 0
+    put_off: frozenset[UUID] = frozenset()
     wakes: tuple[datetime, ...] = ()
 
 
-def complete(reports: Sequence[Report], now: datetime) -> Completed:
+def complete(reports: Sequence[Report], now: datetime, *, skip_locked: bool = False) -> Completed:
     """End a group of attempts. Safe to call again with the same group after an error:
 
-    what was committed already is not ours any more and is left alone.
+    what was committed already is not ours any more and is left alone. `skip_locked`: of a group that was
+    put off before, so nobody is waited for at all.
     """
     endings = [ending for report in reports if (ending := _end(report, now)) is not None]
     fault("complete_before")
-    ended = _finish(endings, now) if endings else lifecycle.Ended(applied=[], stale=0)
+    ended = _finish(endings, now, skip_locked) if endings else lifecycle.Ended(applied=[], stale=0)
     fault("complete_after_commit")
     chronicle.tell(ended.applied, {one.assignment.claim.token: one.assignment for one in reports})
     return Completed(
         written=len(ended.applied),
         stale=ended.stale,
         lost=len(reports) - len(endings),
+        put_off=ended.put_off,
         wakes=tuple(ending.due_at for ending in ended.applied if ending.due_at is not None),
     )
 
 
-def _finish(endings: Sequence[Ending], now: datetime) -> lifecycle.Ended:
-    """Write the group; one that cannot be written as it is fails by itself and holds up no other."""
+def _finish(endings: Sequence[Ending], now: datetime, skip_locked: bool) -> lifecycle.Ended:
+    """Write the group; one that cannot be written as it is, or not now, holds up no other."""
     try:
-        return lifecycle.finish(endings, now)
-    except (OperationalError, InterfaceError):
+        return lifecycle.finish(endings, now, skip_locked=skip_locked)
+    except OperationalError as error:
+        if skip_locked or not lifecycle.is_lock(error):
+            raise
+        return _finish(endings, now, skip_locked=True)
+    except InterfaceError:
         raise
     except Exception as error:
         if len(endings) == 1:
             log.exception("the ending of %s cannot be written", endings[0].claim.execution_id)
             message = f"the outcome cannot be stored: {type(error).__name__}"
             unstorable = lifecycle.fail(endings[0].claim, reason="invalid_output", message=message)
-            return lifecycle.finish([unstorable], now)
-        ended = [_finish([ending], now) for ending in endings]
+            return lifecycle.finish([unstorable], now, skip_locked=skip_locked)
+        ended = [_finish([ending], now, skip_locked) for ending in endings]
     return lifecycle.Ended(
-        applied=[ending for one in ended for ending in one.applied], stale=sum(one.stale for one in ended)
+        applied=[ending for one in ended for ending in one.applied],
+        stale=sum(one.stale for one in ended),
+        put_off=frozenset().union(*(one.put_off for one in ended)),
     )
 
 

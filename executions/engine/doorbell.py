@@ -273,7 +273,7 @@ def take_back(rings: Sequence[Ring]) -> None:
         WHERE id IN (
             SELECT e.id FROM {rows.sql} JOIN job_executions AS e ON e.id = v.key
             WHERE {STILL_WAITS} AND e.rung_attempt = v.attempt AND e.rung_at IS NOT NULL
-            ORDER BY e.id {locked("FOR UPDATE OF e")})
+            ORDER BY e.id {locked("FOR UPDATE OF e SKIP LOCKED")})
         """,
         rows.params,
     )

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 
 from executions.engine.assignment import Definition
 from executions.engine.limits import EVERYTHING, Candidate, JobFacts, Room, SharedFacts
@@ -19,6 +20,7 @@ from executions.rows import Rows, by_index, fetch, locked, moment, read_json, re
 from jobs import registry
 
 MINUTE = timedelta(seconds=60)
+COUNTING = 7_316  # the class of our advisory locks that is about counts of shared limits
 
 
 _COLUMNS = """e.id, e.job_id, e.priority, e.next_attempt_at, e.scheduled_at, e.trigger, e.queue,
@@ -108,10 +110,7 @@ class Look:
 
 
 def look(candidates: Sequence[Candidate], now: datetime, *, lock: bool) -> Look:
-    """Read all that these candidates are judged by; `lock`: under the locks of tags and counted queues.
-
-    Who locks holds their jobs already: jobs first, then tags, then queues, in every process.
-    """
+    """Read all that these candidates are judged by; `lock`: so that nobody else counts the same room."""
     jobs, definitions, dependent = _read_jobs({one.job_id for one in candidates}, now)
     room = Room(
         jobs=jobs,
@@ -202,18 +201,11 @@ def _tags_of(job_ids: Collection[int]) -> dict[int, tuple[UUID, ...]]:
 
 
 def read_tags(tags: Collection[UUID], now: datetime, *, lock: bool = True) -> dict[UUID, SharedFacts]:
-    """Limits of these tags and how much is used, under a lock of the tags' rows unless told otherwise."""
+    """Limits of these tags and how much is used; who counts alone may use it, the others are `busy`."""
     if not tags:
         return {}
     keys = Rows("v", {"key": "uuid"}, ((key,) for key in sorted(tags)))
-    if lock:
-        fetch(
-            f"""
-            SELECT t.id FROM job_tags AS t WHERE t.id IN (SELECT v.key FROM {keys.sql})
-            ORDER BY t.id {locked("FOR NO KEY UPDATE")}
-            """,
-            keys.params,
-        )
+    alone = _count_alone([f"tag {key}" for key in tags]) if lock else None
     rows = fetch(
         f"""
         SELECT t.id, t.name, t.max_concurrent, t.rate_limit_per_minute,
@@ -229,14 +221,36 @@ def read_tags(tags: Collection[UUID], now: datetime, *, lock: bool = True) -> di
     )
     return {
         read_uuid(row[0]): SharedFacts(
-            name=row[1], max_concurrent=row[2], rate=row[3], running=row[4], started=row[5]
+            name=row[1],
+            max_concurrent=row[2],
+            rate=row[3],
+            running=row[4],
+            started=row[5],
+            busy=alone is not None and f"tag {read_uuid(row[0])}" not in alone,
         )
         for row in rows
     }
 
 
+def _count_alone(names: Sequence[str]) -> set[str]:
+    """Those of these shared limits that nobody else counts now; ours until the transaction ends.
+
+    No lock of their rows: somebody may hold those for as long as he likes, and changes no count by it.
+    Nobody is waited for, so it does not matter in which order processes ask.
+    """
+    if connection.vendor != "postgresql" or not names:
+        return set(names)
+    keys = Rows("v", {"key": "text"}, ((name,) for name in sorted(names)))
+    rows = fetch(
+        f"SELECT v.key, pg_try_advisory_xact_lock(%s, hashtext(v.key)) FROM {keys.sql}",
+        [COUNTING, *keys.params],
+    )
+    return {row[0] for row in rows if row[1]}
+
+
 def read_queues(names: Collection[str], now: datetime, *, lock: bool = True) -> dict[str, SharedFacts]:
-    """Switches and limits of these queues and of `*`; counted ones under their rows' lock, if asked."""
+    """Switches and limits of these queues and of `*`; of counted ones, who counts alone may use them, the
+    others are `busy`."""
     keys = Rows("v", {"key": "text"}, ((key,) for key in sorted({*names, EVERYTHING})))
     rows = fetch(
         f"""
@@ -246,8 +260,7 @@ def read_queues(names: Collection[str], now: datetime, *, lock: bool = True) -> 
         keys.params,
     )
     counted = [row[0] for row in rows if row[2] is not None or row[3] is not None]
-    for name in counted if lock else ():
-        fetch(f"SELECT name FROM queues WHERE name = %s {locked('FOR NO KEY UPDATE')}", [name])
+    alone = _count_alone([f"queue {name}" for name in counted]) if lock else None
     return {
         row[0]: SharedFacts(
             name=row[0],
@@ -256,6 +269,7 @@ def read_queues(names: Collection[str], now: datetime, *, lock: bool = True) -> 
             rate=row[3],
             running=_running_in(row[0]) if row[0] in counted else 0,
             started=_started_in(row[0], now) if row[3] is not None else 0,
+            busy=alone is not None and row[0] in counted and f"queue {row[0]}" not in alone,
         )
         for row in rows
     }

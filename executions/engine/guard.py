@@ -62,3 +62,10 @@ def _throw_connection_away() -> None:
     pool = getattr(connection, "pool", None)
     if broken and pool is not None and not pool.closed:
         pool.drain()
+
+
+def wait_for_connection(seconds: float) -> None:
+    """From now on wait this long for a connection of the pool, and not as long as it was made for."""
+    pool = getattr(connection, "pool", None)
+    if pool is not None:
+        pool.timeout = seconds

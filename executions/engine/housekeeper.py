@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 LIMIT = 30.0  # seconds that one step may take
 PATIENCE = 1.0  # seconds that a duty may wait for company
 OUTSIDE_SLOTS = 2
+LOCK_PATIENCE = "500ms"  # a duty comes again; leases and runs would wait with it
 
 
 class Housekeeper:
@@ -86,7 +87,7 @@ def do_duty(duty: Duty, now: datetime) -> None:
     """
     try:
         with transaction.atomic():
-            if duty.local or _may(duty):
+            if _may(duty) or duty.local:
                 duty.step(now)
                 fault("duty_before_commit")
         fault("duty_after_commit")
@@ -99,7 +100,9 @@ def do_duty(duty: Duty, now: datetime) -> None:
 
 
 def _may(duty: Duty) -> bool:
+    """Whether no other process does it now; a step waits only briefly for who holds a row."""
     if connection.vendor != "postgresql":
         return True
     key = zlib.crc32(duty.name.encode())
-    return bool(fetch("SELECT pg_try_advisory_xact_lock(%s)", [key])[0][0])
+    sql = "SELECT pg_try_advisory_xact_lock(%s), set_config('lock_timeout', %s, true)"
+    return bool(fetch(sql, [key, LOCK_PATIENCE])[0][0])

@@ -1,8 +1,8 @@
 """Who may start now: limits of jobs, tags and queues, overlap and dependencies.
 
-`admit` is pure. What it judges is read under locks of the rows that carry the limits: the
-job's row for its own, the tag's and the queue's for the counted ones they carry, so that no two
-processes count the same room twice.
+`admit` is pure. What it judges is read under locks, so that no two processes count the same room twice: the
+lock of the job's row for the job's own limits, an advisory lock for each count that jobs share (of a tag, of
+a queue).
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class JobFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SharedFacts:
-    """A limit that several jobs share (a tag's or a queue's) and how much of it is used."""
+    """A limit that several jobs share (a tag's or a queue's) and how much of it is used.
+
+    `busy`: another process counts it at this moment, and what it takes cannot be seen yet.
+    """
 
     name: str
     paused: bool = False
@@ -64,6 +67,7 @@ class SharedFacts:
     rate: int | None = None
     running: int = 0
     started: int = 0
+    busy: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -138,6 +142,8 @@ class Room:
         return self._shared_holds(facts, tag, f"tag {facts.name}") if facts else ""
 
     def _shared_holds(self, facts: SharedFacts, key: object, label: str) -> str:
+        if facts.busy:
+            return f"another process counts what runs of {label}"
         new = self.taken.get(key, 0)
         running, started = facts.running + new, facts.started + new
         if facts.max_concurrent is not None and running >= facts.max_concurrent:
@@ -145,6 +151,11 @@ class Room:
         if facts.rate is not None and started >= facts.rate:
             return f"the rate of {label}, {facts.rate} a minute, is used up"
         return ""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether another process counts some of it at this moment."""
+        return any(facts.busy for facts in (*self.tags.values(), *self.queues.values()))
 
     def full_queues(self) -> set[str]:
         """Queues that let nothing start now."""

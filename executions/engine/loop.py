@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 
 from executions import lifecycle
-from executions.engine import adoption, clock, completer, doorbell, heartbeat, planner, reaper, window
+from executions.engine import adoption, clock, completer, doorbell, guard, heartbeat, planner, reaper, window
 from executions.engine.active import Active, Finished
-from executions.engine.agenda import Timer, monotonic_of
+from executions.engine.agenda import Backoff, Timer, monotonic_of
 from executions.engine.assignment import Assignment
 from executions.engine.bell import Bell
 from executions.engine.claimer import Claimer
@@ -33,6 +34,7 @@ from web import tracing
 log = logging.getLogger(__name__)
 
 DATABASE_LIMIT = 5.0  # seconds that one step of database work may take
+SHORTEST_LIMIT = 1.0  # the same when the time to stop is over
 # Seconds of planning in a pass. Long, so that a herd is in the ledger before most of it is claimed: only what
 # is there can be claimed by priority. Short, so that what ran is written down meanwhile.
 PLAN_SPAN = 0.25
@@ -72,12 +74,18 @@ class Engine:
         self.processed = 0
         self.stale_writes = 0
         self._unwritten: list[Finished] = []
+        # Endings whose rows somebody else holds: tried again apart from the others, and their leases kept.
+        self._put_off: list[Finished] = []
+        self._patience = Backoff(first=SHORTEST_WAIT, most=config.poll.total_seconds())
+        self._contention = Backoff(first=SHORTEST_WAIT, most=config.poll.total_seconds())
         self._stopping = False
+        self._asked_at: float | None = None
         self._found_work = False
         self._poll = Timer(every=config.poll)
         self._plan = Timer(every=config.poll)
         self._claim = Timer(every=config.poll)
         self._renew = Timer(every=config.renew_every)
+        self._retry = Timer(every=config.poll)
         self._beat = Timer(every=config.heartbeat)
         self._guard = Guard(after_failure=self._look_again)
         self._housekeeper = Housekeeper(
@@ -137,6 +145,7 @@ class Engine:
 
     def stop(self) -> None:
         """Ask the loop to end; safe to call from a signal handler."""
+        self._asked_at = clock.monotonic()
         self._stopping = True
         self.bell.ring()
 
@@ -156,7 +165,7 @@ class Engine:
 
     def _is_idle(self) -> bool:
         runner = self.runner
-        busy = runner.active() or runner.has_finished or self._unwritten or self._found_work
+        busy = runner.active() or runner.has_finished or self._ended or self._found_work
         return not busy
 
     def _look_again(self) -> None:
@@ -170,12 +179,15 @@ class Engine:
     def _pass(self) -> float:
         """Every part that is due, each in its own short transaction; answers seconds to wait."""
         self._found_work = False
+        if self._poll.is_due() and self._put_off:  # before anybody takes them for lost
+            self._renew.at_once()
+            self._retry.at_once()
+        if self._renew.is_due():  # first of all, so that nothing holds it up
+            with self.watchdog.limit(DATABASE_LIMIT):
+                self._renew_leases()
         with self.watchdog.limit(DATABASE_LIMIT):
             read_at, now = clock.monotonic(), clock.now()
             self._complete(now)
-        if self._renew.is_due():
-            with self.watchdog.limit(DATABASE_LIMIT):
-                self._renew_leases()
         if self._poll.is_due():
             self._poll.done()
             with self.watchdog.limit(DATABASE_LIMIT):
@@ -194,7 +206,7 @@ class Engine:
 
     def _wait(self) -> float:
         # The heartbeat goes with the poll: a timer that nobody serves would make the loop spin.
-        timers = [self._poll, self._renew]
+        timers = [self._poll, self._renew, *([self._retry] if self._put_off else [])]
         if self.config.plans:
             timers.append(self._plan)
         if self.doorbell is not None or (self.config.works and self.runner.is_hungry):
@@ -205,18 +217,45 @@ class Engine:
 
     # Complete -------------------------------------------------------------------------------------
 
+    @property
+    def _ended(self) -> list[Finished]:
+        """What ended and is not written yet."""
+        return self._unwritten + self._put_off
+
     def _complete(self, now: datetime) -> None:
         self._unwritten += self.runner.collect()
         while self._unwritten:
             group = self._unwritten[: completer.MAX_GROUP]
-            done = completer.complete([_report(finished) for finished in group], now)
+            put_off = self._write(group, now)
             del self._unwritten[: len(group)]
-            self.processed += done.written
-            self._count_stale(done.stale + done.lost)
-            if self.inbox is not None:
-                self.inbox.close(one.active.claim.execution_id for one in group)
+            self._put_off += put_off
+            if put_off:
+                self._retry.no_later_than(clock.monotonic() + self._patience.first)
+        if self._put_off and self._retry.is_due():
+            group, rest = self._put_off[: completer.MAX_GROUP], self._put_off[completer.MAX_GROUP :]
+            self._put_off = rest + self._write(group, now, skip_locked=True)
+            self._retry.done()
+            if self._put_off:
+                self._retry.no_later_than(clock.monotonic() + self._patience.grow())
+            else:
+                self._patience.reset()
+
+    def _write(
+        self, group: Sequence[Finished], now: datetime, *, skip_locked: bool = False
+    ) -> list[Finished]:
+        """Write how these ended; answers those whose rows somebody else holds."""
+        done = completer.complete([_report(one) for one in group], now, skip_locked=skip_locked)
+        put_off = [one for one in group if one.active.claim.token in done.put_off]
+        self.processed += done.written
+        self._count_stale(done.stale + done.lost)
+        if self.inbox is not None:
+            self.inbox.close(
+                one.active.claim.execution_id for one in group if one.active.claim.token not in done.put_off
+            )
+        if len(put_off) < len(group):
             self._claim.at_once()
             self._found_work = True
+        return put_off
 
     def _count_stale(self, count: int) -> None:
         """What this process had to say and may not: its claim was lost, whether noticed in time or not."""
@@ -228,20 +267,24 @@ class Engine:
 
     def _renew_leases(self) -> None:
         active = self.runner.active()
+        claims = [one.claim for one in active] + [one.active.claim for one in self._ended]
         read_at, now = clock.monotonic(), clock.now()
         with transaction.atomic():
-            owned = lifecycle.renew([one.claim for one in active], now=now, lease=self.config.lease)
+            renewed = lifecycle.renew(claims, now=now, lease=self.config.lease, skip_locked=True)
             if active:
                 fault("renew_before_commit")
         if active:
             fault("renew_after_commit")
         for one in active:
-            if one.claim.token in owned:
+            token = one.claim.token
+            if token in renewed.confirmed:
                 one.confirmed = read_at
-            elif not one.ended:
+            elif token not in renewed.busy and not one.ended:
                 one.stop.ask("lost")
                 self.runner.abandon(one, "lost")
         self._renew.done()
+        if renewed.busy:  # its lease is as old as before: look again long before it ends
+            self._renew.no_later_than(read_at + self.config.poll.total_seconds())
 
     def _look_around(self, now: datetime) -> None:
         """Every poll: what others asked of us, what our runs say, and whose lease ran out."""
@@ -327,6 +370,10 @@ class Engine:
         if found.assignments:
             self._found_work = True
         self._found_work = self._found_work or found.contended
+        if found.contended and not found.assignments:
+            self._claim.no_later_than(read_at + self._contention.grow())
+            return
+        self._contention.reset()
         if len(found.assignments) >= wanted or found.contended:
             self._claim.no_later_than(read_at + SHORTEST_WAIT)
             return
@@ -376,9 +423,11 @@ class Engine:
     def _drain(self) -> None:
         """Finish what runs within the time for it, then give the rest back."""
         self.runner.draining = True
-        ends_at = clock.monotonic() + self.config.shutdown.total_seconds()
+        # A pass may have waited for the database since somebody asked.
+        asked_at = self._asked_at or clock.monotonic()
+        ends_at = asked_at + self.config.shutdown.total_seconds()
         asked = False
-        while self.runner.active() or self._unwritten or self.runner.has_finished:
+        while self.runner.active() or self._ended or self.runner.has_finished:
             left = ends_at - clock.monotonic()
             if left <= 0 and not asked:
                 asked = True
@@ -389,15 +438,17 @@ class Engine:
                     self.runner.abandon(one, "shutdown")
             if left <= -2 * STOP_GRACE:
                 break
-            self._guard.run(self._drain_pass)
+            limit = min(max(left + 2 * STOP_GRACE, SHORTEST_LIMIT), DATABASE_LIMIT)
+            self._guard.run(partial(self._drain_pass, limit))
             self.bell.wait(0.1)
 
-    def _drain_pass(self) -> float:
+    def _drain_pass(self, limit: float) -> float:
         fault("release_before")
-        with self.watchdog.limit(DATABASE_LIMIT):
-            self._complete(clock.now())
+        guard.wait_for_connection(limit)
+        with self.watchdog.limit(limit):
             if self._renew.is_due():
                 self._renew_leases()
+            self._complete(clock.now())
         return 0.0
 
     def _leave(self) -> None:
@@ -406,7 +457,8 @@ class Engine:
             heartbeat.leave(self.config, clock.now(), processed=self.processed)
             return 0.0
 
-        self._guard.run(leave)
+        if not self._guard.failures:  # else the database does not answer, and nobody waits for it any longer
+            self._guard.run(leave)
         self.watchdog.stop()
         self.listener.stop()
         self.runner.pool.close()

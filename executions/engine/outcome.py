@@ -53,12 +53,14 @@ def judge(
         return None
     if outcome.stopped_for == "shutdown" or not outcome.called:
         once = assignment.job.execution_type == "ATMOST_ONCE" and outcome.called
-        return lifecycle.release(assignment.claim, now=now, called_once=once)
+        # Due since its fire time, as before: else the later ones of its job would go before it.
+        due_at = min(now, assignment.scheduled_at)
+        return lifecycle.release(assignment.claim, due_at=due_at, called_once=once)
     if outcome.stopped_for == "cancel":
         return lifecycle.stop(assignment.claim, reason=outcome.cancel_reason, duration_ms=outcome.duration_ms)
     if isinstance(outcome.error, NotNow) and not outcome.stopped_for:
         # Nothing was called yet, so it goes back uncounted, whatever the execution type.
-        return lifecycle.release(assignment.claim, now=now + outcome.error.delay)
+        return lifecycle.release(assignment.claim, due_at=now + outcome.error.delay)
     failure = _failure(assignment, outcome)
     if failure is None:
         assert outcome.result is not None

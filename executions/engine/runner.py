@@ -199,7 +199,7 @@ class Runner:
             return True
         try:
             with patience.limit(RENEW_LIMIT), transaction.atomic():
-                owned = lifecycle.renew([active.claim], now=clock.now(), lease=self._config.lease)
+                renewed = lifecycle.renew([active.claim], now=clock.now(), lease=self._config.lease)
                 fault("confirm_before_commit")
         except Exception:
             log.warning("the lease could not be confirmed before the call", exc_info=True)
@@ -208,7 +208,7 @@ class Runner:
             close_connection()
         fault("confirm_after_commit")
         active.confirmed = before
-        return active.claim.token in owned
+        return active.claim.token in renewed.confirmed
 
     def _remember(self, active: Active) -> None:
         at, handler = clock.monotonic(), active.assignment.job.handler

@@ -14,13 +14,14 @@ from executions.lifecycle.claims import (
     STILL_WAITS,
     Claim,
     Expired,
+    Renewed,
     Take,
     asked_to_stop,
     claim,
     expired,
     renew,
 )
-from executions.lifecycle.completion import Ended, finish, write_lines
+from executions.lifecycle.completion import Ended, finish, is_lock, write_lines
 from executions.lifecycle.endings import (
     Ending,
     LogLine,
@@ -44,6 +45,7 @@ __all__ = [
     "Expired",
     "LogLine",
     "Planned",
+    "Renewed",
     "Take",
     "ask_to_stop",
     "asked_to_stop",
@@ -54,6 +56,7 @@ __all__ = [
     "expired",
     "fail",
     "finish",
+    "is_lock",
     "note_starts",
     "plan",
     "release",

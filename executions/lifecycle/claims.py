@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from executions.faults import fault
 from executions.rows import Rows, by_index, fetch, locked, moment, read_json, read_moment, read_uuid, write
@@ -131,25 +131,61 @@ def _open_attempts(taken: Sequence[Take], attempts: dict[UUID, int], instance: s
     )
 
 
-def renew(claims: Sequence[Claim], *, now: datetime, lease: timedelta) -> set[UUID]:
-    """Confirm the lease of these claims; answers the tokens that are still ours."""
+@dataclass(frozen=True, kw_only=True)
+class Renewed:
+    """Tokens whose lease is confirmed, and those that are ours still, in rows that somebody else holds."""
+
+    confirmed: set[UUID]
+    busy: set[UUID]
+
+
+def renew(claims: Sequence[Claim], *, now: datetime, lease: timedelta, skip_locked: bool = False) -> Renewed:
+    """Confirm the lease of these claims; what is in neither answer is not ours any more.
+
+    `skip_locked`: do not wait for who holds a row, so that one row never holds up the leases of all.
+    """
     if not claims:
-        return set()
-    values = _tokens_of(claims)
+        return Renewed(confirmed=set(), busy=set())
+    values = tokens_of(claims)
     answered = fetch(
         f"""
         UPDATE job_executions AS e SET lease_expires_at = %s
-        FROM {values.sql}
+        FROM {unheld(values) if skip_locked else values.sql}
         WHERE e.id = v.key AND {STILL_OURS}
         RETURNING id
         """,
         [moment(now + lease), *values.params],
     )
     owned = {read_uuid(row[0]) for row in answered}
-    return {claim.token for claim in claims if claim.execution_id in owned}
+    confirmed = {claim.token for claim in claims if claim.execution_id in owned}
+    rest = [claim for claim in claims if claim.token not in confirmed] if skip_locked else []
+    return Renewed(confirmed=confirmed, busy=still_ours(rest))
 
 
-def _tokens_of(claims: Sequence[Claim]) -> Rows:
+def unheld(values: Rows, *, with_jobs: bool = False) -> str:
+    """For FROM: of the claims in `values` (`v.key`, `v.token`) those that are ours and in no other hands,
+    locked; `with_jobs`: their jobs' rows too. SQLite has one writer, so there nobody else holds any."""
+    if connection.vendor != "postgresql":
+        return values.sql
+    jobs, whose = ("JOIN batch_jobs AS j ON j.id = e.job_id", "e, j") if with_jobs else ("", "e")
+    return f"""(SELECT v.* FROM {values.sql} JOIN job_executions AS e ON e.id = v.key {jobs}
+        WHERE {STILL_OURS} FOR NO KEY UPDATE OF {whose} SKIP LOCKED) AS v"""
+
+
+def still_ours(claims: Sequence[Claim]) -> set[UUID]:
+    """The tokens of those of these claims that nobody has taken from us, whoever holds their rows now."""
+    if not claims:
+        return set()
+    values = tokens_of(claims)
+    rows = fetch(
+        f"SELECT v.token FROM {values.sql} JOIN job_executions AS e ON e.id = v.key WHERE {STILL_OURS}",
+        values.params,
+    )
+    return {read_uuid(row[0]) for row in rows}
+
+
+def tokens_of(claims: Sequence[Claim]) -> Rows:
+    """Claims as a table `v` of `key` and `token`."""
     rows = ((claim.execution_id, claim.token) for claim in claims)
     return Rows("v", {"key": "uuid", "token": "uuid"}, rows)
 
@@ -158,7 +194,7 @@ def asked_to_stop(claims: Sequence[Claim]) -> dict[UUID, str]:
     """Which of these claims' executions were asked to end, with the reason, by token."""
     if not claims:
         return {}
-    values = _tokens_of(claims)
+    values = tokens_of(claims)
     answered = fetch(
         f"""
         SELECT v.token, e.cancel_reason FROM {values.sql} JOIN job_executions AS e ON e.id = v.key
@@ -182,14 +218,18 @@ class Expired:
 
 
 def expired(now: datetime, lease: timedelta, *, limit: int) -> list[Expired]:
-    """Lock running rows whose lease ended, or lies further ahead than a clock set back explains."""
+    """Lock running rows whose lease ended, or lies further ahead than a clock set back explains.
+
+    What somebody else holds, or whose job, is passed over: it is met again at the next look.
+    """
     answered = fetch(
         f"""
         SELECT e.id, e.job_id, e.token, e.attempt, j.execution_type, e.lost_count,
             e.cancel_requested, e.cancel_reason, j.retry_policy, e.executed_at
         FROM job_executions AS e {by_index("job_executions_leases")} JOIN batch_jobs AS j ON j.id = e.job_id
         WHERE e.status = 'RUNNING' AND (e.lease_expires_at < %s OR e.lease_expires_at > %s)
-        ORDER BY e.id LIMIT %s {locked("FOR UPDATE OF e SKIP LOCKED")}
+        ORDER BY e.id LIMIT %s
+            {locked("FOR UPDATE OF e SKIP LOCKED FOR NO KEY UPDATE OF j SKIP LOCKED")}
         """,
         [moment(now), moment(now + 2 * lease), limit],
     )

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from django.db import DatabaseError, OperationalError, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
 
 from executions.chart import CANCELLED, FAILED, PENDING, SUCCESS
 from executions.faults import fault
-from executions.lifecycle.claims import STILL_OURS
+from executions.lifecycle.claims import STILL_OURS, still_ours, unheld
 from executions.lifecycle.endings import Ending, LogLine
 from executions.lifecycle.outcomes import Moved, note_outcomes
 from executions.models.execution import Reason
@@ -22,32 +23,39 @@ from executions.rows import MAX_COUNT, Rows, fetch, identity, moment, read_uuid,
 
 log = logging.getLogger(__name__)
 
+LOCK_PATIENCE = "250ms"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What came of a group of endings: those that were ours, and how many were stale."""
+    """What came of a group of endings: those that were ours, how many were stale, and the tokens of those
+    that are ours still and unwritten, because somebody else holds their row or their job's."""
 
     applied: list[Ending]
     stale: int
+    put_off: frozenset[UUID] = frozenset()
 
 
-def finish(endings: Sequence[Ending], now: datetime) -> Ended:
+def finish(endings: Sequence[Ending], now: datetime, *, skip_locked: bool = False) -> Ended:
     """Write a group of endings, each fenced by its token, with all that belongs to them.
 
     State first, output second: where the database refuses the output, the states are written
     without it and each output on its own afterwards, so nothing that a handler answers can
     make a finished run look unfinished. An ending whose token is stale changes nothing.
+
+    Who holds one of the rows or of their jobs is waited for a moment, and raises OperationalError (see
+    `is_lock`) when that was not enough; with `skip_locked` those endings are put off and the others written.
     """
     cleaned = [_clean(ending) for ending in endings]
     try:
         with transaction.atomic():
-            return _finish(cleaned, now)
+            return _finish(cleaned, now, skip_locked)
     except OperationalError:
         raise
     except DatabaseError:
         log.exception("storing output failed; states are written without it")
     with transaction.atomic():
-        ended = _finish([_bare(ending) for ending in cleaned], now)
+        ended = _finish([_bare(ending) for ending in cleaned], now, skip_locked)
     _store_outputs(ended.applied, cleaned)
     return ended
 
@@ -116,9 +124,17 @@ def _store_outputs(applied: Sequence[Ending], endings: Sequence[Ending]) -> None
             log.warning("output of %s was not stored: %s", ending.claim.execution_id, error)
 
 
-def _finish(endings: Sequence[Ending], now: datetime) -> Ended:
-    owned = _move(endings, now)
+def is_lock(error: OperationalError) -> bool:
+    """Whether it says that somebody else holds a row for too long."""
+    return isinstance(error.__cause__, LockNotAvailable)
+
+
+def _finish(endings: Sequence[Ending], now: datetime, skip_locked: bool) -> Ended:
+    _be_brief()
+    owned = _move(endings, now, skip_locked)
     applied = [ending for ending in endings if ending.claim.execution_id in owned]
+    rest = [ending.claim for ending in endings if ending.claim.execution_id not in owned]
+    put_off = still_ours(rest) if skip_locked else set()
     if applied:
         fault("finish_after_move")
         _close_attempts(applied, now)
@@ -127,10 +143,16 @@ def _finish(endings: Sequence[Ending], now: datetime) -> Ended:
         write_lines([line for ending in applied for line in ending.lines])
         note_outcomes(applied, owned, now)
         fault("finish_before_commit")
-    return Ended(applied=applied, stale=len(endings) - len(applied))
+    return Ended(applied=applied, stale=len(rest) - len(put_off), put_off=frozenset(put_off))
 
 
-def _move(endings: Sequence[Ending], now: datetime) -> dict[UUID, Moved]:
+def _be_brief() -> None:
+    """Wait for others for a moment only, until this transaction ends: leases and all other runs wait too."""
+    if connection.vendor == "postgresql":
+        fetch("SELECT set_config('lock_timeout', %s, true)", [LOCK_PATIENCE])
+
+
+def _move(endings: Sequence[Ending], now: datetime, skip_locked: bool) -> dict[UUID, Moved]:
     """The fenced state change; answers what the rest needs of the rows that were ours."""
     values = Rows(
         "v",
@@ -186,7 +208,7 @@ def _move(endings: Sequence[Ending], now: datetime) -> dict[UUID, Moved]:
             execution_duration_ms = v.duration_ms, http_status_code = v.status_code,
             response_body = v.body, result = v.result, output_altered = v.altered,
             token = NULL, lease_expires_at = NULL
-        FROM {values.sql}
+        FROM {unheld(values, with_jobs=True) if skip_locked else values.sql}
         WHERE e.id = v.key AND {STILL_OURS}
         RETURNING id, trigger, retry_count
         """,

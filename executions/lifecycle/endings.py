@@ -77,8 +77,8 @@ def rescue(claim: Claim, *, again: bool, now: datetime, **details: Any) -> Endin
     )
 
 
-def release(claim: Claim, *, now: datetime, called_once: bool = False, **details: Any) -> Ending:
-    """RUNNING → PENDING at once: a graceful stop gives the work back, counted nowhere.
+def release(claim: Claim, *, due_at: datetime, called_once: bool = False, **details: Any) -> Ending:
+    """RUNNING → PENDING, due at `due_at`: a graceful stop gives the work back, counted nowhere.
 
     `called_once`: an ATMOST_ONCE handler was called already, so it ends FAILED instead.
     """
@@ -96,7 +96,7 @@ def release(claim: Claim, *, now: datetime, called_once: bool = False, **details
         status=PENDING,
         attempt_status="failed",
         message="released",
-        due_at=now,
+        due_at=due_at,
         **details,
     )
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from executions.lifecycle.claims import STILL_OURS, Claim
+from executions.lifecycle.claims import STILL_OURS, Claim, unheld
 from executions.lifecycle.outcomes import NEWEST_START
-from executions.rows import Rows, identity, write
+from executions.rows import Rows, identity, locked, write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Advance:
 
 
 def report(advances: Sequence[Advance]) -> None:
-    """Show how far running attempts are; changes neither state nor totals."""
+    """Show how far running attempts are; changes neither state nor totals. Waits for nobody."""
     if not advances:
         return
     values = Rows(
@@ -33,7 +33,7 @@ def report(advances: Sequence[Advance]) -> None:
         f"""
         UPDATE job_executions AS e
         SET progress_processed = v.processed, progress_total = v.total
-        FROM {values.sql}
+        FROM {unheld(values)}
         WHERE e.id = v.key AND {STILL_OURS}
         """,
         values.params,
@@ -44,6 +44,7 @@ def note_starts(claims: Sequence[Claim]) -> None:
     """Show in their jobs when these attempts began; an attempt that ends shows it by its ending.
 
     Asked for runs that last, so that a run of a moment costs its job's row one change and not two.
+    A job that somebody else holds is passed over: nobody waits for what only shows.
     """
     if not claims:
         return
@@ -51,13 +52,9 @@ def note_starts(claims: Sequence[Claim]) -> None:
     for claim in claims:
         begun[claim.job_id] = max(claim.started_at, begun.get(claim.job_id, claim.started_at))
     values = Rows("v", {"key": "bigint", "started_at": "timestamptz"}, sorted(begun.items()))
-    write(
-        f"""
-        UPDATE batch_jobs AS j SET {NEWEST_START}
-        FROM {values.sql} WHERE j.id = v.key
-        """,
-        values.params,
-    )
+    free = f"""(SELECT v.* FROM {values.sql} JOIN batch_jobs AS j ON j.id = v.key
+        {locked("FOR NO KEY UPDATE OF j SKIP LOCKED")}) AS v"""
+    write(f"UPDATE batch_jobs AS j SET {NEWEST_START} FROM {free} WHERE j.id = v.key", values.params)
 
 
 def checkpoint(claim: Claim, *, processed: int, success: int, failure: int) -> bool:

@@ -24,10 +24,16 @@ CASES = {
     35: "a long history and its purge",
     36: "SQLite is killed amid writes",
     37: "the database's clock jumps",
+    41: "somebody holds rows and does not let go",
 }
 CRASH_POINTS, DEFECTS, NEMESIS = "a crash at every commit", "a seeded defect", "ten minutes of random harm"
 
 BY_TEST: dict[str, int | str] = {
+    "test_a_job_that_somebody_holds_keeps_its_own_endings_back_and_no_other": 41,
+    "test_a_run_whose_row_somebody_holds_keeps_its_lease_and_the_others_theirs": 41,
+    "test_limits_that_somebody_is_changing_count_as_before_and_hold_nobody_up": 41,
+    "test_a_crowd_that_somebody_holds_at_the_front_starves_nobody": 41,
+    "test_a_process_that_cannot_reach_its_database_stops_in_time": 23,
     "test_a_killed_scheduler_loses_nothing": 1,
     "test_of_5000_due_executions_all_succeed_when_one_of_two_schedulers_is_killed": 1,
     "test_a_lone_scheduler_that_is_started_again_takes_up_what_it_left": 1,

@@ -235,7 +235,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(name=who)
     def renew(self, name: str) -> None:
-        owned = lifecycle.renew([one.claim for one in self.held[name]], now=self.now, lease=LEASE)
+        owned = lifecycle.renew([one.claim for one in self.held[name]], now=self.now, lease=LEASE).confirmed
         lost = [one for one in self.held[name] if one.claim.token not in owned]
         assert all(not self._owns(one) for one in lost)
         self.held[name] = [one for one in self.held[name] if one.claim.token in owned]

@@ -47,7 +47,7 @@ def test_a_run_that_is_released_after_its_job_was_deleted_ends() -> None:
         job = make_job()
         claim = claimed(job, now)
         operations.delete(job, by=COMMAND_LINE)
-        lifecycle.finish([lifecycle.release(claim, now=now.now)], now.now)
+        lifecycle.finish([lifecycle.release(claim, due_at=now.now)], now.now)
         run_due()
     assert_ended_by_the_deletion()
 
