@@ -6,6 +6,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from executions.engine import claimer, window
 from executions.engine.claimer import Claimer, Round
@@ -127,6 +128,23 @@ def test_whoever_stands_behind_a_held_crowd_of_any_size_starts(crowd: int) -> No
         make_execution(make_job(), queue="shut", next_attempt_at=NOON - timedelta(hours=1, seconds=number))
     free = make_execution(make_job()).job_id
     assert claimed_jobs(claim(Claimer(config=make_config()))) == [free]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL keeps its references")
+@pytest.mark.django_db(transaction=True)
+def test_executions_whose_job_was_deleted_behind_our_back_starve_nobody() -> None:
+    gone = make_job()
+    for number in range(CROWD):
+        make_execution(gone, next_attempt_at=NOON - timedelta(hours=1, seconds=number))
+    free = make_execution(make_job()).job_id
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA foreign_keys=OFF")
+        cursor.execute("DELETE FROM batch_jobs WHERE id = %s", [gone.id])
+        by = Claimer(config=make_config())
+        taken = claimed_jobs(claim(by), claim(by))
+        cursor.execute("DELETE FROM job_executions WHERE job_id = %s", [gone.id])
+        cursor.execute("PRAGMA foreign_keys=ON")
+    assert taken == [free]
 
 
 def test_a_full_tag_is_passed_over_until_it_has_room_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -129,6 +130,15 @@ def test_a_lost_lease_writes_nothing() -> None:
 def test_what_was_not_called_is_given_back() -> None:
     assert end(Outcome(called=False)).status == "PENDING"
     assert end(Outcome(called=False), execution_type="ATMOST_ONCE").status == "PENDING"
+
+
+def test_what_is_given_back_is_due_since_its_fire_time() -> None:
+    """Else the later ones of its job would go before it."""
+    late = replace(make_assignment(), scheduled_at=NOON - timedelta(hours=1))
+    for outcome in (Outcome(called=False), Outcome(error=Stopped("stopped"), stopped_for="shutdown")):
+        ending = judge(late, outcome, NOON)
+        assert ending is not None
+        assert ending.due_at == NOON - timedelta(hours=1)
 
 
 def test_a_stop_gives_back_what_may_be_called_again_and_fails_what_may_not() -> None:
