@@ -10,7 +10,7 @@ from executions import deadman, retention, statistics
 from executions.engine import clock
 from executions.engine.duty import duty
 from executions.models import BulkRequeue, RequeueState
-from executions.operations import resume, resume_queue
+from executions.operations import end_pause, resume_queue
 from executions.operations.dead_letters import advance
 from jobs.audit import SCHEDULER
 from jobs.models import Job, JobState, Queue
@@ -21,10 +21,15 @@ PRUNE_SPAN = 1.0  # seconds
 
 @duty(every=timedelta(seconds=2))
 def end_pauses(now: datetime) -> None:
-    """Resume jobs and queues whose pause has an end that has come."""
-    for job in Job.objects.filter(state=JobState.PAUSED, paused_until__lte=now)[:BATCH]:
-        resume(job, by=SCHEDULER)
-    for queue in Queue.objects.filter(paused=True, paused_until__lte=now)[:BATCH]:
+    """Resume jobs and queues whose pause has an end that has come, the earliest first, a batch of each.
+
+    What somebody else works on is passed over: it may be resumed just now, or paused anew.
+    """
+    jobs = Job.objects.filter(state=JobState.PAUSED, paused_until__lte=now).order_by("paused_until", "id")
+    for job in jobs.select_for_update(skip_locked=True, of=("self",))[:BATCH]:
+        end_pause(job, by=SCHEDULER)
+    queues = Queue.objects.filter(paused=True, paused_until__lte=now).order_by("paused_until", "name")
+    for queue in queues.select_for_update(skip_locked=True)[:BATCH]:
         resume_queue(queue.name, by=SCHEDULER)
 
 

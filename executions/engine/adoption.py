@@ -69,12 +69,7 @@ def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
         return Pass()
     with transaction.atomic():
         jobs = lock(Job.objects.to_replan().order_by("id"), limit)
-        calendars = _days_of(jobs)
-        new = [job for job in jobs if schedules.is_new(job)]
-        ready = [job for job in jobs if _adopt_or_put_aside(job, calendars, now)]
-        versions.record_first(new, by=audit.SQL, now=now)
-        if ready:
-            _write_adopted(ready, now)
+        if take_up(jobs, now):
             fault("adopt_before_commit")
     if jobs:
         fault("adopt_after_commit")
@@ -107,6 +102,17 @@ def lock(jobs: QuerySet[Job], limit: int) -> list[Job]:
     if connection.features.has_select_for_update_skip_locked:
         jobs = jobs.select_for_update(skip_locked=True, no_key=True, of=("self",))
     return list(jobs[:limit])
+
+
+def take_up(jobs: Sequence[Job], now: datetime) -> list[Job]:
+    """Plan these locked jobs, or put aside with the reason what cannot be read; answers those planned."""
+    calendars = _days_of(jobs)
+    new = [job for job in jobs if schedules.is_new(job)]
+    ready = [job for job in jobs if _adopt_or_put_aside(job, calendars, now)]
+    versions.record_first(new, by=audit.SQL, now=now)
+    if ready:
+        _write_adopted(ready, now)
+    return ready
 
 
 def _days_of(jobs: Sequence[Job]) -> dict[str, Days]:

@@ -17,7 +17,7 @@ from executions.operations.dependencies import add_dependency, remove_dependency
 from executions.operations.queues import limit_queue, pause_queue, resume_queue
 from executions.operations.refusal import Invalid, Refused
 from executions.operations.runs import Backfill, backfill, cancel_execution, trigger
-from executions.operations.switches import cancel, deactivate, pause, resume
+from executions.operations.switches import cancel, deactivate, end_pause, pause, resume
 from executions.operations.tags import change_tag, create_tag, delete_tag
 from executions.operations.timetable import reschedule
 
@@ -39,6 +39,7 @@ __all__ = [
     "delete_calendar",
     "delete_tag",
     "depend",
+    "end_pause",
     "import_days",
     "limit_queue",
     "pause",

@@ -1,7 +1,8 @@
-"""Whether a job runs at all: pause, deactivate, resume, cancel."""
+"""Whether a job runs at all: pause and its end, deactivate, resume, cancel."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -64,13 +65,42 @@ def resume(job: Job, *, by: Actor, catch_up: str = "none") -> Job:
     job, now = locked(job), clock.now()
     if job.state not in (JobState.PAUSED, JobState.INACTIVE, JobState.CANCELLED):
         raise Refused(f"Cannot resume job in {job.state} status")
-    before = job.state
     edited = adoption.is_edited(job)
     settled = _settle_time_off(job, now, catch_up)
     if edited and settled:  # what is not settled here the planner takes up
         job.version += 1
         versions.record(job, by=audit.SQL, now=now)
         settled["version"] = job.version
+    _activate(job, now, settled, by=by, catch_up=catch_up)
+    return job
+
+
+@transaction.atomic
+def end_pause(job: Job, *, by: Actor) -> None:
+    """paused → active, for its end has come; where the schedule cannot be read, the job says why.
+
+    The pause ends all the same: nobody is there to be refused, and a job that stayed paused would be
+    met again for ever.
+    """
+    try:
+        resume(job, by=by)
+    except (ValueError, OverflowError):
+        _activate_unread(job, by=by)
+
+
+def _activate_unread(job: Job, *, by: Actor) -> None:
+    """What becomes of its schedule is decided as for any active job: planned after all, or put aside."""
+    job, now = locked(job), clock.now()
+    _activate(job, now, {}, by=by, catch_up="none")
+    if job.schedule_error is not None and not adoption.is_edited(job):
+        return  # put aside before the pause
+    if not schedules.is_new(job):
+        answers.answer_for_unplanned(job, None, now, reason="paused")
+    adoption.take_up([job], now)
+
+
+def _activate(job: Job, now: datetime, settled: Mapping[str, Any], *, by: Actor, catch_up: str) -> None:
+    before = job.state
     move(job, JobState.ACTIVE, now, paused_reason=None, paused_until=None, **settled)
     audit.write(
         AuditAction.RESUMED,
@@ -79,7 +109,6 @@ def resume(job: Job, *, by: Actor, catch_up: str = "none") -> Job:
         changes={"state": {"old": before, "new": "active"}, "catchUp": catch_up},
     )
     wake.ring()
-    return job
 
 
 def _settle_time_off(job: Job, now: datetime, catch_up: str) -> dict[str, Any]:
