@@ -9,6 +9,7 @@ from uuid import UUID
 
 from executions.engine.limits import Candidate
 from executions.rows import Rows, fetch, read_moment, read_uuid
+from jobs.schedules import MOMENT
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -120,7 +121,7 @@ def _find_endings(
 
 
 def _find_previous(waiting: Sequence[Candidate]) -> dict[UUID, datetime]:
-    """The fire time of the occurrence before each one, where there is one."""
+    """The fire time of the occurrence before each one, in the ledger or deleted; none: left out."""
     own = Rows(
         "v",
         {"key": "uuid", "job_id": "bigint", "at": "timestamptz"},
@@ -129,11 +130,19 @@ def _find_previous(waiting: Sequence[Candidate]) -> dict[UUID, datetime]:
     rows = fetch(
         f"""
         SELECT v.key, (
-            SELECT max(e.scheduled_at) FROM job_executions AS e
-            WHERE e.job_id = v.job_id AND e.scheduled_at < v.at AND e.trigger = 'schedule')
+            SELECT coalesce(e.skipped_until, e.scheduled_at) FROM job_executions AS e
+            WHERE e.job_id = v.job_id AND e.scheduled_at < v.at AND e.trigger = 'schedule'
+            ORDER BY e.scheduled_at DESC LIMIT 1),
+            (SELECT h.until FROM execution_horizons AS h WHERE h.job_id = v.job_id)
         FROM {own.sql}
         """,
         own.params,
     )
-    found = {read_uuid(row[0]): read_moment(row[1]) for row in rows}
-    return {key: at for key, at in found.items() if at is not None}
+    own_time = {one.id: one.scheduled_at for one in waiting}
+    found: dict[UUID, datetime] = {}
+    for row in rows:
+        key, known = read_uuid(row[0]), [at for at in map(read_moment, row[1:]) if at is not None]
+        if known:
+            # Where later ones are deleted too, the one before may be any up to its own time.
+            found[key] = min(max(known), own_time[key] - MOMENT)
+    return found
