@@ -88,10 +88,11 @@ class Surplus:
 
     @staticmethod
     def _prune_job(job_id: int, now: datetime, limit: int) -> Step:
+        # Requeues have the fire time of their occurrence: the later one of them is the newer one.
         newest_to_go = fetch(
             """
-            SELECT e.scheduled_at FROM job_executions AS e WHERE e.job_id = %s
-            ORDER BY e.scheduled_at DESC LIMIT 1 OFFSET %s
+            SELECT e.scheduled_at, e.created_at, e.id FROM job_executions AS e WHERE e.job_id = %s
+            ORDER BY e.scheduled_at DESC, e.created_at DESC, e.id DESC LIMIT 1 OFFSET %s
             """,
             [job_id, settings.RETENTION_PER_JOB],
         )
@@ -101,11 +102,11 @@ class Surplus:
             f"""
             SELECT e.id, e.job_id, e.trigger, coalesce(e.skipped_until, e.scheduled_at)
             FROM job_executions AS e
-            WHERE e.job_id = %s AND e.scheduled_at <= %s
+            WHERE e.job_id = %s AND (e.scheduled_at, e.created_at, e.id) <= (%s, %s, %s)
                 AND coalesce(e.skipped_until, e.scheduled_at) <= %s AND {_ENDED}
-            ORDER BY e.scheduled_at LIMIT %s {locked("FOR UPDATE OF e SKIP LOCKED")}
+            ORDER BY e.scheduled_at, e.created_at, e.id LIMIT %s {locked("FOR UPDATE OF e SKIP LOCKED")}
             """,
-            [job_id, newest_to_go[0][0], moment(now), limit],
+            [job_id, *newest_to_go[0], moment(now), limit],
         )
         return _delete_executions(rows, limit)
 

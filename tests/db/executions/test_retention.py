@@ -120,6 +120,33 @@ def test_only_the_newest_of_each_job_stay(settings: Any) -> None:
     assert prune_old_executions(NOW).rows == 0
 
 
+@pytest.mark.parametrize("limit", [1, 2000])
+def test_of_executions_with_one_fire_time_only_the_surplus_goes(settings: Any, limit: int) -> None:
+    """An occurrence and its requeues, whose keys say nothing about their order."""
+    settings.RETENTION_PER_JOB = 3
+    job = make_job()
+    triggers = ["schedule", "requeue", "requeue", "requeue", "requeue"]
+    made = [
+        ended(job, 1, trigger=trigger, created_at=NOW + number * DAY, id=uuid.UUID(int=number * 7 % 5))
+        for number, trigger in enumerate(triggers)
+    ]
+    surplus = Surplus()
+    while surplus.prune(NOW, limit=limit).more:
+        pass
+    assert left() == {execution.id for execution in made[2:]}
+    assert horizons.read([job.id]) == {job.id: made[0].scheduled_at}
+
+
+def test_what_was_made_at_one_moment_is_cut_by_key(settings: Any) -> None:
+    settings.RETENTION_PER_JOB = 3
+    job = make_job()
+    for number in range(5):
+        ended(job, 1, trigger="requeue", created_at=NOW, id=uuid.UUID(int=number))
+    assert Surplus().prune(NOW).rows == 2
+    assert left() == {uuid.UUID(int=number) for number in (2, 3, 4)}
+    assert horizons.read([job.id]) == {}
+
+
 def test_audit_entries_are_kept_unless_a_limit_is_set(settings: Any) -> None:
     for days in (40, 20, 1):
         AuditEntry.objects.create(action="UPDATED", changed_by="x", timestamp=NOW - days * DAY)
