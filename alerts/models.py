@@ -9,6 +9,7 @@ from jobs.models import Job, Tag
 from jobs.models.job import one_of
 from jobs.models.owned import OwnedQuerySet
 from web.columns import DatabaseNow, RandomUUID
+from web.unreadable import JSONField
 
 
 class AlertType(models.TextChoices):
@@ -31,7 +32,7 @@ class Alert(models.Model):
     )
     type = models.CharField(max_length=10, choices=AlertType)
     endpoint = models.CharField(max_length=2048)
-    conditions = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
+    conditions = JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
     enabled = models.BooleanField(default=True, db_default=True)
     created_at = models.DateTimeField(db_default=DatabaseNow())
     updated_at = models.DateTimeField(db_default=DatabaseNow())
@@ -82,7 +83,7 @@ class Delivery(models.Model):
     # Where the event stands among those of its kind, and how long its episode is known to go on.
     happened_at = models.DateTimeField(null=True, blank=True)
     open_until = models.DateTimeField(null=True, blank=True)
-    details = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
+    details = JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
     created_at = models.DateTimeField(db_default=DatabaseNow())
 
     objects = DeliveryQuerySet.as_manager()

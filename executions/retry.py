@@ -72,8 +72,15 @@ def read_policy(
         initial_delay_ms=initial,
         max_delay_ms=_whole(stored, "maxDelayMs", max(60_000, initial), initial, 86_400_000),
         jitter=bool(stored.get("jitter", False)),
-        do_not_retry_on=tuple(stored.get("doNotRetryOn") or ()),
+        do_not_retry_on=_codes(stored.get("doNotRetryOn")),
     )
+
+
+def _codes(value: Any) -> tuple[int, ...]:
+    codes = [] if value is None else value
+    if not isinstance(codes, list | tuple) or not all(type(code) is int for code in codes):
+        raise ValueError("retry_policy.doNotRetryOn must be a list of HTTP codes")
+    return tuple(codes)
 
 
 def _whole(stored: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:

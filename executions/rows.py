@@ -14,11 +14,27 @@ from uuid import UUID
 
 import orjson
 import psycopg
-from django.db import connection
+from django.db import DataError, IntegrityError, connection
 from django.db.backends.utils import CursorWrapper
+
+from web.instants import FIRST, LAST
+from web.unreadable import load_json
 
 STATEMENT_ROWS = 1000
 MAX_COUNT = 2**31 - 1  # what a column has room for
+# What one row can make of the reading and writing of many, for anybody may write anything by SQL. The
+# connection is sound, so that whoever meets it goes on without that row.
+BROKEN = (
+    AssertionError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    DataError,
+    IntegrityError,
+)
 # A column's type by its PostgreSQL name; SQLite needs none.
 TYPES = {
     "uuid",
@@ -140,18 +156,52 @@ def read_uuid(value: Any) -> UUID:
 
 
 def read_moment(value: Any) -> datetime | None:
-    """A time that raw SQL answered as aware UTC, whichever database it came from."""
+    """A time that raw SQL answered as aware UTC, whichever database it came from.
+
+    What is no time to Python is the first or the last one, as on PostgreSQL (see `web.instants`).
+    """
     if value is None:
         return None
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return FIRST if str(value).startswith("-") else LAST
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def read_json(value: Any) -> Any:
-    """A JSON column that raw SQL answered (Django keeps jsonb as text in its cursors)."""
+def read_json(value: Any, name: str) -> Any:
+    """A JSON column that raw SQL answered (Django keeps jsonb as text in its cursors).
+
+    Unreadable where Python cannot say it. `name` is that of the column.
+    """
     if not isinstance(value, str):
         return value
-    return {} if value == "{}" else json.loads(value)
+    return {} if value == "{}" else load_json(value, name)
+
+
+def read_whole(value: Any, name: str) -> int:
+    """A number that raw SQL answered; ValueError for anything else, which SQLite keeps in any column."""
+    if type(value) is not int:
+        raise ValueError(f"{name} must be a whole number, not {value!r:.100}")
+    return value
+
+
+def read_text(value: Any, name: str) -> str:
+    """A text that raw SQL answered; ValueError for anything else, which SQLite keeps in any column."""
+    if type(value) is not str:
+        raise ValueError(f"{name} must be a text, not {value!r:.100}")
+    return value
+
+
+def tell(error: Exception) -> str:
+    """What was wrong with a broken row, in words for its owner."""
+    words = str(error).strip().partition("\n")[0]
+    return words if words and isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
+
+
+def add(column: str, number: str) -> str:
+    """SQL of their sum, or of the highest count where the column has no room for it."""
+    return f"CASE WHEN {column} > {MAX_COUNT} - {number} THEN {MAX_COUNT} ELSE {column} + {number} END"
 
 
 class Prepared(psycopg.Cursor[Any]):

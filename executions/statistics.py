@@ -120,11 +120,16 @@ class _Columns:
     false: str
 
 
+# SQL may write times that cannot be counted with, `infinity` for one: such a row counts, its delay does not.
+_COUNTABLE = " AND ".join(
+    f"r.{name} BETWEEN '0001-01-01T00:00:00Z' AND '9999-12-31T00:00:00Z'"
+    for name in ("started_at", "scheduled_at")
+)
 _POSTGRESQL = _Columns(
     hour="date_trunc('hour', r.completed_at, 'UTC')",
     duration="coalesce(r.execution_duration_ms, 0)",
     delay=(
-        "CASE WHEN r.trigger = 'schedule' AND r.started_at IS NOT NULL"
+        f"CASE WHEN r.trigger = 'schedule' AND {_COUNTABLE}"
         " THEN (extract(epoch FROM r.started_at - r.scheduled_at) * 1000)::bigint ELSE 0 END"
     ),
     true="true",
@@ -135,8 +140,8 @@ _SQLITE = _Columns(
     duration="coalesce(r.execution_duration_ms, 0)",
     delay=(
         "CASE WHEN r.trigger = 'schedule' AND r.started_at IS NOT NULL"
-        " THEN CAST(round((julianday(r.started_at) - julianday(r.scheduled_at)) * 86400000) AS INTEGER)"
-        " ELSE 0 END"
+        " THEN coalesce(CAST(round((julianday(r.started_at) - julianday(r.scheduled_at)) * 86400000)"
+        " AS INTEGER), 0) ELSE 0 END"
     ),
     true="1",
     false="0",

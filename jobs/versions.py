@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Max
+
 from jobs.models import Job, JobVersion
 
 # What a person or a program defines. State and results are no part of it.
@@ -48,9 +50,11 @@ MOMENTS = ("scheduled_at", "start_at", "end_at")
 def definition(job: Job) -> dict[str, Any]:
     """The job's definition as JSON values; times as ISO 8601 text, secrets as they are stored."""
     values = {name: getattr(job, name) for name in DEFINITION}
-    for name in MOMENTS:
-        if values[name] is not None:
-            values[name] = values[name].isoformat()
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            values[name] = value.isoformat()
+        elif isinstance(value, bytes):  # SQLite keeps anything in any column
+            values[name] = repr(value)
     return values
 
 
@@ -68,6 +72,15 @@ def in_force_since(job: Job) -> datetime | None:
     rows = JobVersion.objects.filter(job=job, valid_to=None)
     since: datetime | None = rows.values_list("valid_from", flat=True).first()
     return since
+
+
+MAX_VERSION = 2**31 - 1  # what a column has room for
+
+
+def advance(job: Job) -> None:
+    """Give the job its next number, after all that were recorded, whatever SQL made of the present one."""
+    highest = JobVersion.objects.filter(job=job).aggregate(Max("version"))["version__max"] or 0
+    job.version = max(job.version if job.version < MAX_VERSION else 0, highest) + 1
 
 
 PROBLEM = "problem"

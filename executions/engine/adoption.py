@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -19,7 +19,7 @@ from executions.engine.config import PLAN_BATCH
 from executions.faults import fault
 from executions.lifecycle import Planned
 from executions.models import Execution, Reason, Trigger
-from executions.rows import Rows, fetch, moment, write
+from executions.rows import BROKEN, Rows, fetch, moment, tell, write
 from jobs import audit, schedules, versions
 from jobs.models import (
     PLANNED_COLUMNS,
@@ -67,8 +67,45 @@ def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
             days.follow_calendars(now)
     if not fetch(*_any_to_adopt()):
         return Pass()
+    return pass_over(Job.objects.to_replan().order_by("id"), _adopt_all, now, limit=limit)
+
+
+def pass_over(
+    jobs: QuerySet[Job], step: Callable[[QuerySet[Job], datetime, int], Pass], now: datetime, *, limit: int
+) -> Pass:
+    """Do one step, which is a transaction, for the first of these jobs.
+
+    Where it breaks, it is done for halves of them, down to single jobs: what breaks alone is put aside.
+    """
+    try:
+        return step(jobs, now, limit)
+    except BROKEN:
+        keys = list(jobs.values_list("id", flat=True)[:limit])
+    done = _pass_over_each(jobs, step, keys, now)
+    return Pass(jobs=done.jobs, rows=done.rows)  # what else waits is met at the next look
+
+
+def _pass_over_each(
+    jobs: QuerySet[Job],
+    step: Callable[[QuerySet[Job], datetime, int], Pass],
+    keys: Sequence[int],
+    now: datetime,
+) -> Pass:
+    try:
+        return step(jobs.filter(id__in=keys), now, len(keys))
+    except BROKEN as error:
+        if len(keys) <= 1:
+            for key in keys:
+                _put_row_aside(key, error)
+            return Pass(jobs=len(keys))
+    middle = len(keys) // 2
+    first = _pass_over_each(jobs, step, keys[:middle], now)
+    return _pass_over_each(jobs, step, keys[middle:], now).after(first)
+
+
+def _adopt_all(to_adopt: QuerySet[Job], now: datetime, limit: int) -> Pass:
     with transaction.atomic():
-        jobs = lock(Job.objects.to_replan().order_by("id"), limit)
+        jobs = lock(to_adopt, limit)
         if take_up(jobs, now):
             fault("adopt_before_commit")
     if jobs:
@@ -154,7 +191,7 @@ def _take_edit(
     """SQL edited the schedule: leave the old one behind; answers the new one."""
     answers.close_account(job, calendars, now)
     lifecycle.cancel_waiting(job.id, reason="rescheduled", trigger="schedule", now=now)
-    job.version += 1
+    versions.advance(job)
     keep_apart(job)
     versions.record(job, by=audit.SQL, now=now)
     audit.write(AuditAction.UPDATED, by=audit.SQL, job=job, changes=changes)
@@ -272,12 +309,33 @@ def put_aside(job: Job, reason: str, now: datetime) -> None:
     log.error("schedule of job %s cannot be read: %s", job.name, reason, extra={"jobId": str(job.uuid)})
     if not schedules.is_new(job):
         answers.answer_for_unplanned(job, None, now)
-        job.version += 1
+        versions.advance(job)
         versions.record(job, by=audit.SQL, now=now, problem=reason)
     changed = schedules.point(job, None) | {"schedule_error": reason, "error_message": reason}
-    # As the table has them: it may hold times that Python cannot say, which would differ for ever.
-    changed |= {f"planned_{name}": F(name) for name in PLANNED_COLUMNS}
-    Job.objects.filter(id=job.id).update(**changed, version=job.version)
+    Job.objects.filter(id=job.id).update(**changed | _AS_IT_STANDS, version=job.version)
+
+
+# The copies of a schedule as the table has it: what Python cannot say would differ for ever.
+_AS_IT_STANDS = {f"planned_{name}": F(name) for name in PLANNED_COLUMNS}
+MEND = "mend it, then set exhausted to false to have it planned again"
+
+
+def _put_row_aside(key: int, error: Exception) -> None:
+    """A job whose row cannot even be read or written says so in it, as far as the row lets it."""
+    reason = f"the row of this job cannot be worked with ({tell(error)}): {MEND}"
+    log.error("job %s is put aside: %s", key, reason, exc_info=error)
+    try:
+        with transaction.atomic():
+            Job.objects.filter(id=key).update(
+                next_run_at=None,
+                planned_next_run_at=None,
+                exhausted=True,
+                schedule_error=reason,
+                error_message=reason,
+                **_AS_IT_STANDS,
+            )
+    except BROKEN:
+        log.exception("job %s cannot be put aside either", key)
 
 
 def keep_apart(job: Job) -> None:

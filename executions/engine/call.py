@@ -14,6 +14,7 @@ from jobs import definitions, registry
 from jobs.contract import JobInfo, PermanentError, Progress, Result, Run, Stopped
 from web import tracing
 from web.spans import Fact
+from web.unreadable import Unreadable
 
 
 def call(active: Active) -> Outcome:
@@ -62,8 +63,9 @@ def call_traced(active: Active) -> Outcome:
 
 def _call(active: Active) -> Result | None:
     assignment = active.assignment
-    if assignment.job.problem:
-        raise ValueError(assignment.job.problem)
+    problem = assignment.job.problem or (isinstance(assignment.payload, Unreadable) and assignment.payload)
+    if problem:  # a row does not mend itself, so that another attempt would say the same
+        raise PermanentError(problem)
     handler = registry.handlers.get(assignment.job.handler)
     check_allowed(handler, assignment)
     payload = assignment.job.payload if assignment.payload is None else assignment.payload

@@ -80,15 +80,26 @@ def _finish(endings: Sequence[Ending], now: datetime, skip_locked: bool) -> life
     except Exception as error:
         if len(endings) == 1:
             log.exception("the ending of %s cannot be written", endings[0].claim.execution_id)
-            message = f"the outcome cannot be stored: {type(error).__name__}"
-            unstorable = lifecycle.fail(endings[0].claim, reason="invalid_output", message=message)
-            return lifecycle.finish([unstorable], now, skip_locked=skip_locked)
+            return _fail_unstorable(endings[0], error, now, skip_locked)
         ended = [_finish([ending], now, skip_locked) for ending in endings]
     return lifecycle.Ended(
         applied=[ending for one in ended for ending in one.applied],
         stale=sum(one.stale for one in ended),
         put_off=frozenset().union(*(one.put_off for one in ended)),
     )
+
+
+def _fail_unstorable(ending: Ending, error: Exception, now: datetime, skip_locked: bool) -> lifecycle.Ended:
+    """End it FAILED; where even that is refused, it is left to its lease and holds up no other."""
+    message = f"the outcome cannot be stored: {type(error).__name__}"
+    unstorable = lifecycle.fail(ending.claim, reason="invalid_output", message=message)
+    try:
+        return lifecycle.finish([unstorable], now, skip_locked=skip_locked)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("execution %s cannot be ended at all", ending.claim.execution_id)
+        return lifecycle.Ended(applied=[], stale=1)
 
 
 def _end(report: Report, now: datetime) -> Ending | None:

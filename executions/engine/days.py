@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 
 from executions.engine import answers
+from executions.rows import BROKEN
 from jobs import schedules
 from jobs.models import BusinessDayShift, Calendar, Job, JobState
 from jobs.timing import Calendar as Days
+
+log = logging.getLogger(__name__)
 
 
 def follow_calendars(now: datetime) -> int:
@@ -21,14 +26,24 @@ def follow_calendars(now: datetime) -> int:
     """
     moved = 0
     for calendar in Calendar.objects.changed().order_by("name").select_for_update(of=("self",)):
-        old = calendar.planned_definition
-        if old is not None:
-            _close_account(calendar.name, old, calendar.definition, now)
-            calendar.past.append([now.isoformat(), old])
-            calendar.save(update_fields=["past"])
+        try:
+            with transaction.atomic():
+                moved += _follow(calendar, now)
+        except BROKEN:
+            log.exception("calendar %s is taken up without its past, which cannot be read", calendar.name)
             moved += _release(calendar, now)
         Calendar.objects.filter(name=calendar.name).update(planned_definition=F("definition"))
     return moved
+
+
+def _follow(calendar: Calendar, now: datetime) -> int:
+    old = calendar.planned_definition
+    if old is None:
+        return 0
+    _close_account(calendar.name, old, calendar.definition, now)
+    calendar.past.append([now.isoformat(), old])
+    calendar.save(update_fields=["past"])
+    return _release(calendar, now)
 
 
 def _release(calendar: Calendar, now: datetime) -> int:

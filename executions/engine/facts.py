@@ -16,8 +16,23 @@ from executions.engine.assignment import Definition
 from executions.engine.limits import EVERYTHING, Candidate, JobFacts, Room, SharedFacts
 from executions.lifecycle import STILL_WAITS
 from executions.retry import Defaults, RetryPolicy, read_policy
-from executions.rows import Rows, by_index, fetch, locked, moment, read_json, read_moment, read_uuid
+from executions.rows import (
+    BROKEN,
+    Rows,
+    by_index,
+    fetch,
+    locked,
+    moment,
+    read_json,
+    read_moment,
+    read_text,
+    read_uuid,
+    read_whole,
+    tell,
+)
 from jobs import registry
+from web.instants import LAST
+from web.unreadable import Unreadable
 
 MINUTE = timedelta(seconds=60)
 COUNTING = 7_316  # the class of our advisory locks that is about counts of shared limits
@@ -39,38 +54,60 @@ def running_by_job() -> str:
 
 
 def read_candidate(row: tuple[Any, ...]) -> Candidate:
-    """The candidate in a waiting row whose first nine columns are those of `_COLUMNS`."""
-    due_at, scheduled_at = read_moment(row[3]), read_moment(row[4])
-    assert due_at is not None
-    assert scheduled_at is not None
-    return Candidate(
+    """The candidate in a waiting row whose first nine columns are those of `_COLUMNS`.
+
+    One that cannot be read is a candidate all the same: its run ends with what is wrong with it.
+    """
+    one = Candidate(
         id=read_uuid(row[0]),
         job_id=row[1],
-        priority=row[2],
-        due_at=due_at,
-        scheduled_at=scheduled_at,
+        priority=0,
+        due_at=read_moment(row[3]) or LAST,  # SQLite's driver answers None for what is no time
+        scheduled_at=read_moment(row[4]) or LAST,
         trigger=row[5],
-        queue=row[6],
-        batch=read_uuid(row[7]) if row[7] else None,
-        batch_limit=row[8],
+        queue="default",
     )
+    try:
+        one.priority, one.queue = read_whole(row[2], "priority"), read_text(row[6], "queue")
+        if row[7]:
+            one.batch = read_uuid(row[7])
+            one.batch_limit = row[8] if row[8] is None else read_whole(row[8], "batch_limit")
+    except BROKEN as error:
+        one.problem = tell(error)
+    return one
 
 
 class Waiting:
-    """One waiting row as read: the candidate to judge, and what its run needs."""
+    """One waiting row as read: the candidate to judge, and what its run needs.
+
+    Where the row cannot be read, its payload says why, so that the run ends with that.
+    """
 
     __slots__ = ("candidate", "committed", "payload", "retry_count")
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.candidate = read_candidate(row)
-        self.candidate.lost = row[17]
-        if row[15] > 0:  # it was begun before what is due earlier now, and goes on before it
-            self.candidate.due_at = min(self.candidate.due_at, self.candidate.scheduled_at)
-        self.payload = read_json(row[9])
-        self.retry_count: int = row[10]
+        self.payload = read_json(row[9], "payload")
+        self.retry_count = 0
+        self.committed = (0, 0, 0)
+        try:
+            self._read_past(row)
+        except BROKEN as error:
+            self.candidate.problem = tell(error)
+        if self.candidate.problem:
+            self.payload = Unreadable(self.candidate.problem)
+
+    def _read_past(self, row: tuple[Any, ...]) -> None:
+        """What earlier attempts left."""
+        self.candidate.lost = read_whole(row[17], "lost_count")
+        self.retry_count = read_whole(row[10], "retry_count")
+        if read_whole(row[15], "attempt") <= 0:
+            return
+        # It was begun before what is due earlier now, and goes on before it.
+        self.candidate.due_at = min(self.candidate.due_at, self.candidate.scheduled_at)
         # Only where the same piece of work goes on, after a crash or a release (see lifecycle).
-        continues = row[15] > 0 and (row[14] == "PENDING" or row[16] == "worker_lost")
-        self.committed = (row[11], row[12], row[13]) if continues else (0, 0, 0)
+        if row[14] == "PENDING" or row[16] == "worker_lost":
+            self.committed = (row[11], row[12], row[13])
 
 
 def lock_waiting(ids: Collection[UUID]) -> list[Waiting]:
@@ -79,7 +116,7 @@ def lock_waiting(ids: Collection[UUID]) -> list[Waiting]:
     rows = fetch(
         f"""
         SELECT {_COLUMNS} FROM job_executions AS e
-        WHERE e.id IN (SELECT v.key FROM {keys.sql}) AND {STILL_WAITS}
+        WHERE e.id IN (SELECT v.key FROM {keys.sql}) AND {STILL_WAITS} AND e.next_attempt_at IS NOT NULL
         {locked("FOR UPDATE OF e SKIP LOCKED")}
         """,
         keys.params,
@@ -145,25 +182,44 @@ def _read_jobs(
     )
     retries = _retries(job_ids)
     tags = _tags_of(job_ids)
-    facts = {
-        row[0]: JobFacts(
-            id=row[0],
-            state=row[1],
-            max_concurrent=row[2],
-            overlap=row[3],
-            running=row[4],
-            retries=retries.get(row[0], ()),
-            rate=row[5],
-            started=row[6],
-            tags=tags.get(row[0], ()),
-            at_most_once=row[13] == "ATMOST_ONCE",
-        )
-        for row in rows
-    }
     defaults = Defaults(max_retries=settings.MAX_RETRY_ATTEMPTS, initial_delay_ms=settings.RETRY_DELAY_MS)
     zone = settings.SCHEDULER_TIMEZONE
-    definitions = {row[0]: _define(row, zone, defaults) for row in rows}
+    facts: dict[int, JobFacts] = {}
+    definitions: dict[int, Definition] = {}
+    for row in rows:
+        known = retries.get(row[0], ()), tags.get(row[0], ())
+        try:
+            facts[row[0]], definitions[row[0]] = _limits(row, *known), _define(row, zone, defaults)
+        except BROKEN as error:
+            row = _without_the_unreadable(row)
+            facts[row[0]], definitions[row[0]] = _limits(row, *known), _define(row, zone, defaults)
+            definitions[row[0]].problem = f"the job's row cannot be read: {tell(error)}"
     return facts, definitions, {row[0] for row in rows if row[7]}
+
+
+def _limits(row: tuple[Any, ...], retries: tuple[datetime, ...], tags: tuple[UUID, ...]) -> JobFacts:
+    return JobFacts(
+        id=row[0],
+        state=row[1],
+        max_concurrent=read_whole(row[2], "max_concurrent_executions"),
+        overlap=row[3],
+        running=row[4],
+        retries=retries,
+        rate=None if row[5] is None else read_whole(row[5], "rate_limit_per_minute"),
+        started=row[6],
+        tags=tags,
+        at_most_once=row[13] == "ATMOST_ONCE",
+    )
+
+
+NOBODY = UUID(int=0)
+
+
+def _without_the_unreadable(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The row of a job with plain values where SQLite may hold anything: enough to end its runs by."""
+    name = row[9] if isinstance(row[9], str) else "?"
+    plain = (NOBODY, name, "default", None, None, row[13], None, None, None, "POST", None, None, False, None)
+    return (*row[:2], 1, row[3], row[4], None, 0, row[7], *plain, row[22], None)
 
 
 def _retries(job_ids: Collection[int]) -> dict[int, tuple[datetime, ...]]:
@@ -177,9 +233,7 @@ def _retries(job_ids: Collection[int]) -> dict[int, tuple[datetime, ...]]:
         keys.params,
     )
     for job_id, value in rows:
-        at = read_moment(value)
-        assert at is not None
-        found[job_id] = (*found.get(job_id, ()), at)
+        found[job_id] = (*found.get(job_id, ()), read_moment(value) or LAST)
     return found
 
 
@@ -308,33 +362,38 @@ def read_batches(batches: Collection[UUID]) -> dict[UUID, int]:
 
 
 def _define(row: tuple[Any, ...], zone: str, defaults: Defaults) -> Definition:
-    stored = read_json(row[21])
+    stored = read_json(row[21], "retry_policy")
+    payload, metadata = read_json(row[14], "payload"), read_json(row[15], "metadata")
+    headers = read_json(row[18], "headers")
     policy, problem = _policy(stored, row[22], row[13], defaults)
+    problem = next((one for one in (payload, metadata, headers) if isinstance(one, Unreadable)), problem)
     name = registry.resolve(handler=row[10], api=row[16], name=row[9])
     return Definition(
         id=row[0],
         uuid=read_uuid(row[8]),
-        name=row[9],
-        handler=name,
-        zone=row[11] or zone,
+        name=read_text(row[9], "job_name"),
+        handler=read_text(name, "handler"),
+        zone=read_text(row[11] or zone, "timezone"),
         owner_id=read_uuid(row[12]) if row[12] else None,
         execution_type=row[13],
-        payload=read_json(row[14]),
-        metadata=read_json(row[15]),
+        payload=payload,
+        metadata=metadata,
         api=row[16],
         method=row[17],
-        headers=read_json(row[18]),
-        timeout_ms=row[19] or registry.default_timeout_ms(name),
+        headers=headers,
+        timeout_ms=read_whole(row[19] or registry.default_timeout_ms(name), "timeout_ms"),
         follow_redirects=bool(row[20]),
         retry_policy=policy,
         stored_policy=stored,
-        cron_expression=row[23] or "",
+        cron_expression=read_text(row[23] or "", "cron_expression"),
         problem=problem,
     )
 
 
 def _policy(stored: Any, family: str, execution_type: str, defaults: Defaults) -> tuple[RetryPolicy, str]:
     """The policy in force, and what is wrong with the stored one."""
+    if isinstance(stored, Unreadable):
+        return RetryPolicy(max_retries=0), stored
     if not stored:
         return _default_policy(family, execution_type, defaults), ""
     try:

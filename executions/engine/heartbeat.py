@@ -41,12 +41,13 @@ def beat(config: EngineConfig, now: datetime, *, processed: int, figures: dict[s
     if row is None:
         register(config, now)
         row = Instance.objects.get(id=config.instance)
+    known = row.metadata if isinstance(row.metadata, dict) else {}
     Instance.objects.filter(id=config.instance).update(
         status=InstanceStatus.ACTIVE,
         last_heartbeat=now,
         updated_at=now,
         jobs_processed_count=processed,
-        metadata={**(row.metadata or {}), **figures},
+        metadata={**known, **figures},
     )
 
 

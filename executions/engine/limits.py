@@ -30,6 +30,8 @@ class Candidate:
     batch_limit: int | None = None
     # How often a worker was lost with it.
     lost: int = 0
+    # What is wrong with its row, where it cannot be read.
+    problem: str = ""
 
     @property
     def order(self) -> tuple[int, datetime, datetime, int]:

@@ -295,6 +295,8 @@ class Engine:
                     one.stop.ask("cancel", reason=reason)
         self._show_progress(active)
         self.runner.withdraw(WITHDRAW_AFTER)
+        if self._beat.is_due():  # before what strange rows may make slow
+            self._say_alive(now)
         reaper.reap(now, self.config.lease)
         if self.config.plans:
             if adoption.adopt(now).more:  # the next batch in the next pass: leases come first
@@ -302,20 +304,21 @@ class Engine:
                 self._poll.at_once()
             self._plan.at_once()
         self._claim.at_once()
-        if self._beat.is_due():
-            heartbeat.beat(
-                self.config,
-                now,
-                processed=self.processed,
-                figures={
-                    "busySlots": self.runner.pool.busy,
-                    "stuckSlots": self.runner.stuck,
-                    "staleWrites": self.stale_writes,
-                },
-            )
-            fault("beat_after")
-            plan_afresh()
-            self._beat.done()
+
+    def _say_alive(self, now: datetime) -> None:
+        heartbeat.beat(
+            self.config,
+            now,
+            processed=self.processed,
+            figures={
+                "busySlots": self.runner.pool.busy,
+                "stuckSlots": self.runner.stuck,
+                "staleWrites": self.stale_writes,
+            },
+        )
+        fault("beat_after")
+        plan_afresh()
+        self._beat.done()
 
     def _show_progress(self, active: list[Active]) -> None:
         begun = [one.claim for one in active if one.started is not None and not one.start_shown]

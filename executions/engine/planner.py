@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from executions import lifecycle
 from executions.chart import SKIPPED
@@ -17,7 +18,7 @@ from executions.engine.config import PLAN_BATCH
 from executions.engine.planning import Due, JobPlan, plan_job
 from executions.faults import fault
 from executions.lifecycle import Planned
-from executions.rows import Rows, by_index, fetch, locked, moment, read_moment, read_uuid, write
+from executions.rows import Rows, by_index, fetch, locked, moment, read_moment, read_uuid, read_whole, write
 from jobs import registry, schedules
 from jobs.models import SCHEDULE_COLUMNS, Job, OverlapPolicy
 from jobs.timing import Calendar, Schedule
@@ -34,8 +35,13 @@ def plan_due(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
     """
     if not fetch(ANY_DUE, [moment(now)]):
         return Pass()
+    due = Job.objects.due(now).only(*PLANNED_BY).order_by("next_run_at", "id")
+    return adoption.pass_over(due, _plan_all, now, limit=limit)
+
+
+def _plan_all(due: QuerySet[Job], now: datetime, limit: int) -> Pass:
     with transaction.atomic():
-        jobs = adoption.lock(Job.objects.due(now).only(*PLANNED_BY).order_by("next_run_at", "id"), limit)
+        jobs = adoption.lock(due, limit)
         if not jobs:
             return Pass()
         fault("plan_after_lock")
@@ -73,6 +79,8 @@ PLANNED_BY = (
 )
 
 
+WHOLE = ("misfire_grace_seconds", "max_concurrent_executions", "jitter_seconds", "priority")
+
 # In peace this look is all that planning costs.
 ANY_DUE = "SELECT 1 FROM batch_jobs WHERE status = 'active' AND next_run_at <= %s LIMIT 1"
 
@@ -94,7 +102,10 @@ def _judge(jobs: Sequence[Job], now: datetime) -> tuple[dict[int, JobPlan], dict
 
 
 def _due(job: Job, calendars: dict[str, Calendar], waiting: int, running: int) -> Due:
-    assert job.next_run_at is not None
+    if job.next_run_at is None:
+        raise ValueError("next_run_at is no time")
+    for name in WHOLE:
+        read_whole(getattr(job, name), name)
     return Due(
         job_id=job.id,
         schedule=schedules.read(job, calendars),

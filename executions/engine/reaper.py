@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -11,6 +12,7 @@ from executions import lifecycle
 from executions.faults import fault
 from executions.lifecycle import Ending, Expired
 from executions.retry import CRASH_RECOVERIES
+from executions.rows import BROKEN
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ def reap(now: datetime, lease: timedelta) -> int:
     with transaction.atomic():
         lost = lifecycle.expired(now, lease, limit=BATCH)
         if lost:
-            lifecycle.finish([_judge(entry, now) for entry in lost], now)
+            _finish([_judge(entry, now) for entry in lost], now)
             fault("reap_before_commit")
     if lost:
         fault("reap_after_commit")
@@ -37,6 +39,18 @@ def reap(now: datetime, lease: timedelta) -> int:
             extra={"execution_id": str(entry.claim.execution_id), "attempt": entry.claim.attempt},
         )
     return len(lost)
+
+
+def _finish(endings: Sequence[Ending], now: datetime) -> None:
+    """Write the group; one that cannot be written holds up no other."""
+    try:
+        lifecycle.finish(endings, now)
+    except BROKEN:
+        if len(endings) == 1:
+            log.exception("execution %s was lost and cannot be ended", endings[0].claim.execution_id)
+            return
+        for ending in endings:
+            _finish([ending], now)
 
 
 def _judge(entry: Expired, now: datetime) -> Ending:

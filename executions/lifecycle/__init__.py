@@ -5,9 +5,9 @@ claim. A row that does not answer was moved by somebody else first, which is a n
 never an error. All verbs work on groups and expect to be called inside a short transaction or
 open one themselves; none of them reads a clock.
 
-One module for each part of a life: `occurrences` enter the ledger, `claims` take them, `progress`
-shows a run, `endings` say how it ends and `completion` writes that, `outcomes` go to the job's own
-row, and `waiting` is what leaves without a run.
+One module for each part of a life: `occurrences` enter the ledger, `takes` claim them, `claims` are
+kept or lost, `progress` shows a run, `endings` say how it ends and `completion` writes that, `outcomes`
+go to the job's own row, and `waiting` is what leaves without a run.
 """
 
 from executions.lifecycle.claims import (
@@ -15,9 +15,7 @@ from executions.lifecycle.claims import (
     Claim,
     Expired,
     Renewed,
-    Take,
     asked_to_stop,
-    claim,
     expired,
     renew,
 )
@@ -34,6 +32,7 @@ from executions.lifecycle.endings import (
 )
 from executions.lifecycle.occurrences import Planned, plan, shorten, skipped_beyond
 from executions.lifecycle.progress import Advance, checkpoint, note_starts, report
+from executions.lifecycle.takes import Take, claim
 from executions.lifecycle.waiting import ask_to_stop, cancel, cancel_waiting, skip
 
 __all__ = [

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import uuid
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection
 
-from executions.faults import fault
-from executions.rows import Rows, by_index, fetch, locked, moment, read_json, read_moment, read_uuid, write
+from executions.rows import (
+    BROKEN,
+    Rows,
+    by_index,
+    fetch,
+    locked,
+    moment,
+    read_json,
+    read_moment,
+    read_uuid,
+    read_whole,
+    tell,
+)
+
+log = logging.getLogger(__name__)
 
 # Of rows that are named by id. Worded so that no index of states answers it: with statistics from emptier
 # times PostgreSQL would rather read all that waits than the few rows that are named.
@@ -29,106 +42,6 @@ class Claim:
     token: UUID
     attempt: int
     started_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Take:
-    """An execution that the limits let start now; `exclusive` where its job runs one at a time."""
-
-    execution_id: UUID
-    job_id: int
-    job_name: str
-    cron_expression: str
-    exclusive: bool
-
-
-def claim(takes: Sequence[Take], *, instance: str, now: datetime, lease: timedelta) -> list[Claim]:
-    """Take executions for this process: RUNNING, attempt + 1, a new token, lease and attempt row.
-
-    Expects a transaction that holds the rows' locks. Rows that are not waiting any more are left
-    out. Where the index of one-at-a-time jobs refuses the group, it is claimed row by row.
-    """
-    if not takes:
-        return []
-    try:
-        with transaction.atomic():
-            return _claim(takes, instance, now, lease)
-    except IntegrityError:
-        if len(takes) == 1:
-            return []
-        return [
-            claimed for take in takes for claimed in claim([take], instance=instance, now=now, lease=lease)
-        ]
-
-
-def _claim(takes: Sequence[Take], instance: str, now: datetime, lease: timedelta) -> list[Claim]:
-    tokens = {take.execution_id: uuid.uuid4() for take in takes}
-    values = Rows(
-        "v",
-        {"key": "uuid", "token": "uuid", "exclusive": "boolean"},
-        ((take.execution_id, tokens[take.execution_id], take.exclusive) for take in takes),
-    )
-    # Totals survive only where the same piece of work goes on: after a crash or a release.
-    answered = fetch(
-        f"""
-        UPDATE job_executions AS e
-        SET status = 'RUNNING', attempt = e.attempt + 1, token = v.token, locked_by = %s,
-            lease_expires_at = %s, exclusive = v.exclusive, executed_at = %s,
-            started_at = coalesce(e.started_at, %s),
-            progress_processed = NULL, progress_total = NULL,
-            total_processed = CASE WHEN {_CONTINUES} THEN e.total_processed ELSE 0 END,
-            total_success = CASE WHEN {_CONTINUES} THEN e.total_success ELSE 0 END,
-            total_failure = CASE WHEN {_CONTINUES} THEN e.total_failure ELSE 0 END
-        FROM {values.sql}
-        WHERE e.id = v.key AND {STILL_WAITS}
-        RETURNING id, attempt
-        """,
-        [instance, moment(now + lease), moment(now), moment(now), *values.params],
-    )
-    attempts = {read_uuid(row[0]): int(row[1]) for row in answered}
-    taken = [take for take in takes if take.execution_id in attempts]
-    if taken:
-        fault("claim_before_attempts")
-        _open_attempts(taken, attempts, instance, now)
-    return [
-        Claim(
-            execution_id=take.execution_id,
-            job_id=take.job_id,
-            token=tokens[take.execution_id],
-            attempt=attempts[take.execution_id],
-            started_at=now,
-        )
-        for take in taken
-    ]
-
-
-_CONTINUES = (
-    "(e.status = 'PENDING' AND e.attempt > 0) OR (e.status = 'RETRYING' AND e.reason = 'worker_lost')"
-)
-
-
-def _open_attempts(taken: Sequence[Take], attempts: dict[UUID, int], instance: str, now: datetime) -> None:
-    values = Rows(
-        "v",
-        {
-            "execution_id": "uuid",
-            "job_id": "bigint",
-            "job_name": "text",
-            "cron_expression": "text",
-            "attempt_number": "int",
-        },
-        ((t.execution_id, t.job_id, t.job_name, t.cron_expression, attempts[t.execution_id]) for t in taken),
-    )
-    write(
-        f"""
-        INSERT INTO batch_job_logs (execution_id, job_id, job_name, cron_expression,
-            attempt_number, started_at, status, worker_id)
-        SELECT v.execution_id, v.job_id, v.job_name, v.cron_expression, v.attempt_number,
-            %s, 'running', %s
-        FROM {values.sql}
-        """,
-        [moment(now), instance, *values.params],
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,8 +146,12 @@ def expired(now: datetime, lease: timedelta, *, limit: int) -> list[Expired]:
         """,
         [moment(now), moment(now + 2 * lease), limit],
     )
-    return [
-        Expired(
+    return [entry for row in answered if (entry := _read_expired(row, now)) is not None]
+
+
+def _read_expired(row: tuple[Any, ...], now: datetime) -> Expired | None:
+    try:
+        return Expired(
             claim=Claim(
                 execution_id=read_uuid(row[0]),
                 job_id=row[1],
@@ -243,10 +160,11 @@ def expired(now: datetime, lease: timedelta, *, limit: int) -> list[Expired]:
                 started_at=read_moment(row[9]) or now,
             ),
             execution_type=row[4],
-            lost_count=row[5],
+            lost_count=read_whole(row[5], "lost_count"),
             cancel_requested=bool(row[6]),
             cancel_reason=row[7],
-            retry_policy=read_json(row[8]),
+            retry_policy=read_json(row[8], "retry_policy"),
         )
-        for row in answered
-    ]
+    except BROKEN as error:
+        log.error("execution %s was lost and cannot be rescued: %s", row[0], tell(error))
+        return None

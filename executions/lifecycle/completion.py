@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -19,7 +19,7 @@ from executions.lifecycle.endings import Ending, LogLine
 from executions.lifecycle.outcomes import Moved, note_outcomes
 from executions.models.execution import Reason
 from executions.output import clean_json, clean_text
-from executions.rows import MAX_COUNT, Rows, fetch, identity, moment, read_uuid, write
+from executions.rows import MAX_COUNT, Rows, add, fetch, identity, moment, read_uuid, write
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +39,10 @@ class Ended:
 def finish(endings: Sequence[Ending], now: datetime, *, skip_locked: bool = False) -> Ended:
     """Write a group of endings, each fenced by its token, with all that belongs to them.
 
-    State first, output second: where the database refuses the output, the states are written
-    without it and each output on its own afterwards, so nothing that a handler answers can
-    make a finished run look unfinished. An ending whose token is stale changes nothing.
+    State first, output second: where the database refuses the output, or what a job's row shall show
+    of it, the states are written without and each of those on its own afterwards, so nothing that
+    a handler answers or a job's row holds can make a finished run look unfinished. An ending whose
+    token is stale changes nothing.
 
     Who holds one of the rows or of their jobs is waited for a moment, and raises OperationalError (see
     `is_lock`) when that was not enough; with `skip_locked` those endings are put off and the others written.
@@ -55,7 +56,7 @@ def finish(endings: Sequence[Ending], now: datetime, *, skip_locked: bool = Fals
     except DatabaseError:
         log.exception("storing output failed; states are written without it")
     with transaction.atomic():
-        ended = _finish([_bare(ending) for ending in cleaned], now, skip_locked)
+        ended = _finish([_bare(ending) for ending in cleaned], now, skip_locked, note=_note_each)
     _store_outputs(ended.applied, cleaned)
     return ended
 
@@ -129,7 +130,23 @@ def is_lock(error: OperationalError) -> bool:
     return isinstance(error.__cause__, LockNotAvailable)
 
 
-def _finish(endings: Sequence[Ending], now: datetime, skip_locked: bool) -> Ended:
+Note = Callable[[Sequence[Ending], dict[UUID, Moved], datetime], None]
+
+
+def _note_each(applied: Sequence[Ending], owned: dict[UUID, Moved], now: datetime) -> None:
+    for ending in applied:
+        try:
+            with transaction.atomic():
+                note_outcomes([ending], owned, now)
+        except OperationalError:
+            raise
+        except DatabaseError:
+            log.exception("the job of %s does not show how it ended", ending.claim.execution_id)
+
+
+def _finish(
+    endings: Sequence[Ending], now: datetime, skip_locked: bool, *, note: Note = note_outcomes
+) -> Ended:
     _be_brief()
     owned = _move(endings, now, skip_locked)
     applied = [ending for ending in endings if ending.claim.execution_id in owned]
@@ -141,7 +158,7 @@ def _finish(endings: Sequence[Ending], now: datetime, skip_locked: bool) -> Ende
         _bury([ending for ending in applied if ending.status == FAILED], now)
         fault("finish_after_letter")
         write_lines([line for ending in applied for line in ending.lines])
-        note_outcomes(applied, owned, now)
+        note(applied, owned, now)
         fault("finish_before_commit")
     return Ended(applied=applied, stale=len(rest) - len(put_off), put_off=frozenset(put_off))
 
@@ -201,7 +218,8 @@ def _move(endings: Sequence[Ending], now: datetime, skip_locked: bool) -> dict[U
         UPDATE job_executions AS e
         SET status = v.status, reason = v.reason, error_message = v.message,
             next_attempt_at = v.due_at, completed_at = v.completed_at,
-            retry_count = e.retry_count + v.retried, lost_count = e.lost_count + v.lost,
+            retry_count = {add("e.retry_count", "v.retried")},
+            lost_count = {add("e.lost_count", "v.lost")},
             total_processed = coalesce(v.processed, e.total_processed),
             total_success = coalesce(v.success, e.total_success),
             total_failure = coalesce(v.failure, e.total_failure),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from executions.chart import CANCELLED, FAILED, PENDING, RETRYING, SKIPPED, SUCCESS
 from executions.lifecycle.endings import Ending
-from executions.rows import Rows, fetch, moment, write
+from executions.rows import Rows, add, fetch, moment, write
 
 # Written out as it is, because the two databases treat NULL differently in max() and greatest().
 NEWEST_START = """
@@ -80,7 +80,7 @@ def _copy_outcomes(
             completed_at = v.completed_at, result = v.result, retry_count = v.retries,
             error_message = coalesce(j.schedule_error, v.message),
             consecutive_failures =
-                CASE WHEN v.reset THEN v.failures ELSE j.consecutive_failures + v.failures END
+                CASE WHEN v.reset THEN v.failures ELSE {add("j.consecutive_failures", "v.failures")} END
         FROM {values.sql} WHERE j.id = v.key
         RETURNING id, schedule_type
         """,

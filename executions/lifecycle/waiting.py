@@ -16,12 +16,16 @@ def skip(execution_ids: Sequence[UUID], *, reason: str, now: datetime) -> set[UU
     return _leave_waiting(execution_ids, SKIPPED, reason, now)
 
 
-def cancel(execution_ids: Sequence[UUID], *, reason: str, now: datetime) -> set[UUID]:
-    """PENDING, RETRYING → CANCELLED; answers the ids that moved."""
-    return _leave_waiting(execution_ids, CANCELLED, reason, now)
+def cancel(
+    execution_ids: Sequence[UUID], *, reason: str, now: datetime, message: str | None = None
+) -> set[UUID]:
+    """PENDING, RETRYING → CANCELLED; answers the ids that moved. `message`: more than the reason says."""
+    return _leave_waiting(execution_ids, CANCELLED, reason, now, message)
 
 
-def _leave_waiting(execution_ids: Sequence[UUID], status: str, reason: str, now: datetime) -> set[UUID]:
+def _leave_waiting(
+    execution_ids: Sequence[UUID], status: str, reason: str, now: datetime, message: str | None = None
+) -> set[UUID]:
     moved: set[UUID] = set()
     sources = "('PENDING')" if status == SKIPPED else "('PENDING', 'RETRYING')"
     for start in range(0, len(execution_ids), STATEMENT_ROWS):
@@ -30,11 +34,12 @@ def _leave_waiting(execution_ids: Sequence[UUID], status: str, reason: str, now:
         answered = fetch(
             f"""
             UPDATE job_executions AS e
-            SET status = %s, reason = %s, completed_at = %s, next_attempt_at = NULL
+            SET status = %s, reason = %s, completed_at = %s, next_attempt_at = NULL,
+                error_message = coalesce(%s, e.error_message)
             FROM {values.sql} WHERE e.id = v.key AND coalesce(e.status, '') IN {sources}
             RETURNING id, job_id, trigger
             """,
-            [status, reason, moment(now), *values.params],
+            [status, reason, moment(now), message, *values.params],
         )
         moved |= {read_uuid(row[0]) for row in answered}
         if reason not in KEEPS_THE_JOB:

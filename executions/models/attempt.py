@@ -10,6 +10,7 @@ from executions.models.execution import Execution
 from jobs.models.job import one_of
 from jobs.models.owned import OwnedQuerySet
 from web.columns import DatabaseNow
+from web.unreadable import JSONField
 
 
 class AttemptStatus(models.TextChoices):
@@ -83,7 +84,7 @@ class ExecutionLog(models.Model):
     log_level = models.CharField(max_length=5, choices=LogLevel)
     message = models.TextField()
     timestamp = models.DateTimeField(db_default=DatabaseNow())
-    metadata: Any = models.JSONField(null=True, blank=True)
+    metadata: Any = JSONField(null=True, blank=True)
 
     objects = OfExecutionQuerySet.as_manager()
 

@@ -8,6 +8,7 @@ from django.db import models
 from executions.models.execution import Execution
 from jobs.models.owned import OwnedQuerySet
 from web.columns import DatabaseNow, RandomUUID
+from web.unreadable import JSONField
 
 
 class DeadLetterQuerySet(OwnedQuerySet):
@@ -23,7 +24,7 @@ class DeadLetter(models.Model):
     execution = models.OneToOneField(Execution, models.CASCADE, related_name="dead_letter")
     job_id = models.BigIntegerField()
     failed_at = models.DateTimeField(db_default=DatabaseNow())
-    error_details = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
+    error_details = JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     retry_attempts = models.IntegerField(default=0, db_default=0)
     resolved = models.BooleanField(default=False, db_default=False)
     resolved_at = models.DateTimeField(null=True, blank=True)
@@ -58,11 +59,11 @@ class BulkRequeue(models.Model):
     id = models.UUIDField(primary_key=True, editable=False, db_default=RandomUUID())
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     requested_by = models.CharField(max_length=255, null=True, blank=True)
-    filters = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
+    filters = JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     canary = models.BooleanField(default=True, db_default=True)
     canary_execution = models.UUIDField(null=True, blank=True)
     rate_per_minute = models.IntegerField(null=True, blank=True)
-    payload = models.JSONField(null=True, blank=True)
+    payload = JSONField(null=True, blank=True)
     status = models.CharField(
         max_length=10, choices=RequeueState, default=RequeueState.CANARY, db_default=RequeueState.CANARY
     )

@@ -11,6 +11,7 @@ from jobs.models import Job
 from jobs.models.job import one_of
 from jobs.models.owned import OwnedQuerySet
 from web.columns import DatabaseNow, RandomUUID
+from web.unreadable import JSONField
 
 
 class Status(models.TextChoices):
@@ -98,8 +99,8 @@ class Execution(models.Model):
     attempt = models.IntegerField(default=0, db_default=0)
     retry_count = models.IntegerField(default=0, db_default=0)
     lost_count = models.IntegerField(default=0, db_default=0)
-    result = models.JSONField(null=True, blank=True)
-    payload = models.JSONField(null=True, blank=True)
+    result = JSONField(null=True, blank=True)
+    payload = JSONField(null=True, blank=True)
     total_processed = models.IntegerField(default=0, db_default=0)
     total_success = models.IntegerField(default=0, db_default=0)
     total_failure = models.IntegerField(default=0, db_default=0)

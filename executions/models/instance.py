@@ -6,6 +6,7 @@ from django.db import models
 
 from jobs.models.job import one_of
 from web.columns import DatabaseNow
+from web.unreadable import JSONField
 
 
 class Role(models.TextChoices):
@@ -32,7 +33,7 @@ class Instance(models.Model):
     )
     last_heartbeat = models.DateTimeField(db_default=DatabaseNow())
     jobs_processed_count = models.BigIntegerField(default=0, db_default=0)
-    metadata = models.JSONField(null=True, blank=True)
+    metadata = JSONField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=DatabaseNow())
     updated_at = models.DateTimeField(db_default=DatabaseNow())
 

@@ -97,7 +97,7 @@ def update(
     if replans:
         adoption.keep_apart(job)
         schedules.point(job, schedules.first_run(read_schedule(job), now))
-    job.version += 1
+    versions.advance(job)
     job.updated_at = now
     job.save()
     versions.record(job, by=by.name, now=now)

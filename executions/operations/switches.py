@@ -68,7 +68,7 @@ def resume(job: Job, *, by: Actor, catch_up: str = "none") -> Job:
     edited = adoption.is_edited(job)
     settled = _settle_time_off(job, now, catch_up)
     if edited and settled:  # what is not settled here the planner takes up
-        job.version += 1
+        versions.advance(job)
         versions.record(job, by=audit.SQL, now=now)
         settled["version"] = job.version
     _activate(job, now, settled, by=by, catch_up=catch_up)

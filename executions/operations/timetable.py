@@ -38,7 +38,7 @@ def reschedule(job: Job, at: datetime, *, by: Actor) -> Job:
     else:
         leave_schedule(job, now)
         job.scheduled_at = adoption.free_moment(job, at) if _is_one_time(job) else at
-        job.version += 1
+        versions.advance(job)
         schedules.point(job, schedules.first_run(read_schedule(job), now))
         versions.record(job, by=by.name, now=now)
     if job.state in _REVIVED and (_is_one_time(job) or job.state == JobState.CANCELLED):

@@ -6,6 +6,7 @@ from django.db import models
 
 from jobs.models.job import Job
 from web.columns import DatabaseNow
+from web.unreadable import JSONField
 
 
 class AppliedDefinition(models.Model):
@@ -13,7 +14,7 @@ class AppliedDefinition(models.Model):
 
     job = models.OneToOneField(Job, models.CASCADE, primary_key=True, related_name="applied")
     source = models.CharField(max_length=255)
-    definition = models.JSONField()
+    definition = JSONField()
     applied_at = models.DateTimeField(db_default=DatabaseNow())
 
     class Meta:

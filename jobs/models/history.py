@@ -6,6 +6,7 @@ from django.db import models
 
 from jobs.models.job import Job
 from web.columns import DatabaseNow
+from web.unreadable import JSONField
 
 
 class JobVersion(models.Model):
@@ -14,7 +15,7 @@ class JobVersion(models.Model):
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(Job, models.CASCADE, related_name="versions")
     version = models.IntegerField()
-    definition = models.JSONField()
+    definition = JSONField()
     valid_from = models.DateTimeField(db_default=DatabaseNow())
     valid_to = models.DateTimeField(null=True, blank=True)
     changed_by = models.CharField(max_length=255, null=True, blank=True)
@@ -51,7 +52,7 @@ class AuditEntry(models.Model):
     subject = models.CharField(max_length=150, null=True, blank=True)
     action = models.CharField(max_length=50, choices=AuditAction)
     changed_by = models.CharField(max_length=255, null=True)
-    change_details = models.JSONField(db_default=models.Value({}, models.JSONField()))
+    change_details = JSONField(db_default=models.Value({}, models.JSONField()))
     request_id = models.CharField(max_length=100, null=True, blank=True)
     timestamp = models.DateTimeField(db_default=DatabaseNow())
 

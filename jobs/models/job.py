@@ -14,6 +14,7 @@ from django.db.models import F, Q
 from jobs.models import lookups as lookups
 from jobs.models.owned import OwnedQuerySet
 from web.columns import DatabaseNow, RandomUUID
+from web.unreadable import JSONField
 
 
 class JobState(models.TextChoices):
@@ -215,14 +216,14 @@ class Job(models.Model):
 
     api_endpoint = models.CharField(max_length=2048, null=True, blank=True)
     method = models.CharField(max_length=7, choices=Method, default=Method.POST, db_default=Method.POST)
-    headers = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
-    payload = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
-    metadata = models.JSONField(null=True, blank=True)
+    headers = JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
+    payload = JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
+    metadata = JSONField(null=True, blank=True)
     handler = models.CharField(max_length=100, null=True, blank=True)
     timeout_ms = models.IntegerField(null=True, blank=True)
     follow_redirects = models.BooleanField(default=False, db_default=False)
 
-    retry_policy = models.JSONField(null=True, blank=True)
+    retry_policy = JSONField(null=True, blank=True)
     max_concurrent_executions = models.IntegerField(default=1, db_default=1)
     rate_limit_per_minute = models.IntegerField(null=True, blank=True)
     priority = models.SmallIntegerField(default=5, db_default=5)
@@ -240,7 +241,7 @@ class Job(models.Model):
     )
     dependency_wait_seconds = models.IntegerField(default=3600, db_default=3600)
 
-    result = models.JSONField(null=True, blank=True)
+    result = JSONField(null=True, blank=True)
     retry_count = models.IntegerField(default=0, db_default=0)
     consecutive_failures = models.IntegerField(default=0, db_default=0)
     version = models.IntegerField(default=1, db_default=1)

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 
 from jobs.models.job import Job, one_of
 from web.columns import DatabaseNow, RandomUUID
+from web.unreadable import JSONField
 
 
 class Queue(models.Model):
@@ -42,11 +43,11 @@ class Calendar(models.Model):
 
     name = models.CharField(max_length=100, primary_key=True)
     description = models.TextField(null=True, blank=True)
-    definition = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
+    definition = JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
     # What fire times were planned from: it differs for a moment after each change.
-    planned_definition = models.JSONField(null=True, blank=True, editable=False)
+    planned_definition = JSONField(null=True, blank=True, editable=False)
     # Earlier days, oldest first: pairs of the moment (ISO 8601) up to which they held, and the definition.
-    past = models.JSONField(
+    past = JSONField(
         default=list, db_default=models.Value([], models.JSONField()), blank=True, editable=False
     )
     updated_at = models.DateTimeField(db_default=DatabaseNow())

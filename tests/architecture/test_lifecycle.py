@@ -58,11 +58,11 @@ def test_final_states_are_never_left() -> None:
 
 def test_the_writer_moves_only_along_the_arrows() -> None:
     """Each UPDATE of the writer names the states it comes from, and they are the chart's."""
-    claims = (ROOT / WRITER / "claims.py").read_text(encoding="utf-8")
+    takes = (ROOT / WRITER / "takes.py").read_text(encoding="utf-8")
     completion = (ROOT / WRITER / "completion.py").read_text(encoding="utf-8")
     waiting = (ROOT / WRITER / "waiting.py").read_text(encoding="utf-8")
     assert set(sources("RUNNING")) == set(WAITING)
-    claim = claims.partition("def _claim(")[2].partition("def _open_attempts(")[0]
+    claim = takes.partition("def _claim(")[2].partition("def _open_attempts(")[0]
     assert "WHERE e.id = v.key AND {STILL_WAITS}" in claim
     assert STILL_WAITS == "coalesce(e.status, '') IN ('PENDING', 'RETRYING')"
     move = completion.partition("def _move(")[2].partition("def _close_attempts(")[0]
@@ -144,7 +144,7 @@ def test_the_search_for_other_writers_would_find_one(text: str) -> None:
 
 def test_the_writer_itself_is_found_by_the_search() -> None:
     found = {path for path, text in product_sources() if path.startswith(WRITER) and writes_state(path, text)}
-    assert found >= {f"{WRITER}{name}.py" for name in ("claims", "completion", "occurrences", "waiting")}
+    assert found >= {f"{WRITER}{name}.py" for name in ("completion", "occurrences", "takes", "waiting")}
 
 
 def test_the_table_refuses_what_the_chart_does_not_know() -> None:

@@ -52,9 +52,9 @@ def no_token() -> None:
 def no_status() -> None:
     """The claim takes what it saw waiting, whatever has become of it, and locks nothing while it looks."""
     from executions.engine import facts
-    from executions.lifecycle import claims
+    from executions.lifecycle import takes
 
-    claims.STILL_WAITS = "true"
+    takes.STILL_WAITS = "true"
     for lock in ("FOR UPDATE OF e SKIP LOCKED", "FOR NO KEY UPDATE OF j SKIP LOCKED"):
         _rewrite(facts, lock, "")
 
