@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -48,8 +49,17 @@ def front(now: datetime, *, size: int, queues: Sequence[str]) -> tuple[list[UUID
         [moment(now), *queues, DEPTH * size, size],
     )
     _sort(allowed=True)
-    ids = [read_uuid(row[1]) for row in rows if row[1] is not None]
+    ids = _read_ids(row[1] for row in rows if row[1] is not None)
     return ids, len(ids) == size or rows[0][0] == DEPTH * size
+
+
+def _read_ids(values: Iterable[Any]) -> list[UUID]:
+    """The ids among these; SQLite keeps any text in the column, and one that is none can never be claimed."""
+    found = []
+    for value in values:
+        with suppress(ValueError):
+            found.append(read_uuid(value))
+    return found
 
 
 def _sort(*, allowed: bool) -> None:
@@ -140,7 +150,7 @@ def lanes(
         """,
         [*after, *shut.params, *tags.params, *queues, moment(now), moment(now), size],
     )
-    return [OpenLane(Lane(row[0], row[1]), row[2], read_uuid(row[3])) for row in rows]
+    return [OpenLane(Lane(row[0], row[1]), row[2], head) for row in rows for head in _read_ids([row[3]])]
 
 
 def _next_lane(source: str) -> str:
@@ -172,7 +182,7 @@ def first_in(lane: Lane, now: datetime, *, size: int) -> list[UUID]:
         """,
         [*lane, *lane, moment(now), size],
     )
-    return [read_uuid(row[0]) for row in rows]
+    return _read_ids(row[0] for row in rows)
 
 
 def next_attempt(now: datetime) -> datetime | None:

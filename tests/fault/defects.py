@@ -54,7 +54,7 @@ def no_status() -> None:
     from executions.engine import facts
     from executions.lifecycle import takes
 
-    takes.STILL_WAITS = "true"
+    setattr(takes, "STILL_WAITS", "true")  # noqa: B010
     for lock in ("FOR UPDATE OF e SKIP LOCKED", "FOR NO KEY UPDATE OF j SKIP LOCKED"):
         _rewrite(facts, lock, "")
 

@@ -304,6 +304,16 @@ def test_a_job_with_a_value_of_another_type_is_put_aside(column: str, value: obj
 
 
 @only_sqlite
+def test_an_execution_whose_id_is_none_stops_only_itself() -> None:
+    poison = make_execution(make_job(handler="scripted"))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE job_executions SET id = 'zzz' WHERE id = %s", [poison.id.hex])
+    run_with_canary()
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM job_executions WHERE id = 'zzz'")
+
+
+@only_sqlite
 def test_a_row_that_was_put_aside_is_planned_again_once_it_is_mended() -> None:
     poison = make_due_job()
     set_job(poison, "uuid", "zzz")
