@@ -70,37 +70,48 @@ def adopt(now: datetime, *, limit: int = PLAN_BATCH) -> Pass:
     return pass_over(Job.objects.to_replan().order_by("id"), _adopt_all, now, limit=limit)
 
 
-def pass_over(
-    jobs: QuerySet[Job], step: Callable[[QuerySet[Job], datetime, int], Pass], now: datetime, *, limit: int
-) -> Pass:
+Step = Callable[[QuerySet[Job], datetime, int], Pass]
+# The steps that have worked for some job in this process.
+_proven: set[Step] = set()
+
+
+def pass_over(jobs: QuerySet[Job], step: Step, now: datetime, *, limit: int) -> Pass:
     """Do one step, which is a transaction, for the first of these jobs.
 
-    Where it breaks, it is done for halves of them, down to single jobs: what breaks alone is put aside.
+    Where it breaks, it is done for halves of them, down to single jobs: what breaks alone is put aside,
+    unless the step has worked for nobody yet. Then it is not the rows that are broken.
     """
     try:
-        return step(jobs, now, limit)
+        done = step(jobs, now, limit)
     except BROKEN:
         keys = list(jobs.values_list("id", flat=True)[:limit])
-    done = _pass_over_each(jobs, step, keys, now)
-    return Pass(jobs=done.jobs, rows=done.rows)  # what else waits is met at the next look
+        broken: dict[int, Exception] = {}
+        done = _pass_over_each(jobs, step, keys, now, broken)
+        if done.jobs:
+            _proven.add(step)
+        for key, error in broken.items():
+            if step in _proven:
+                _put_row_aside(key, error)
+            else:
+                log.error("job %s cannot be worked with, and no other could yet: %s", key, tell(error))
+        return Pass(jobs=done.jobs, rows=done.rows)  # what else waits is met at the next look
+    if done.jobs:
+        _proven.add(step)
+    return done
 
 
 def _pass_over_each(
-    jobs: QuerySet[Job],
-    step: Callable[[QuerySet[Job], datetime, int], Pass],
-    keys: Sequence[int],
-    now: datetime,
+    jobs: QuerySet[Job], step: Step, keys: Sequence[int], now: datetime, broken: dict[int, Exception]
 ) -> Pass:
     try:
         return step(jobs.filter(id__in=keys), now, len(keys))
     except BROKEN as error:
         if len(keys) <= 1:
-            for key in keys:
-                _put_row_aside(key, error)
-            return Pass(jobs=len(keys))
+            broken |= dict.fromkeys(keys, error)
+            return Pass()
     middle = len(keys) // 2
-    first = _pass_over_each(jobs, step, keys[:middle], now)
-    return _pass_over_each(jobs, step, keys[middle:], now).after(first)
+    first = _pass_over_each(jobs, step, keys[:middle], now, broken)
+    return _pass_over_each(jobs, step, keys[middle:], now, broken).after(first)
 
 
 def _adopt_all(to_adopt: QuerySet[Job], now: datetime, limit: int) -> Pass:

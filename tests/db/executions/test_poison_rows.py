@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from executions.engine import heartbeat, reaper
+from executions.engine import adoption, heartbeat, planner, reaper
 from executions.engine.loop import Engine
 from executions.models import Attempt, DeadLetter, Execution, Instance
 from executions.rows import MAX_COUNT
@@ -333,6 +333,20 @@ def test_many_rows_that_cannot_be_written_are_each_put_aside_and_the_others_plan
     run_with_canary()
     planned = set(Execution.objects.values_list("job_id", flat=True))
     assert {job.id for job in jobs} - planned == {jobs[7].id}
+
+
+def test_nobody_is_put_aside_where_no_job_could_be_planned_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of ours breaks for every job; the next release finds them as they were."""
+    monkeypatch.setattr(adoption, "_proven", set())
+    jobs = [make_due_job() for _ in range(3)]
+    with monkeypatch.context() as broken:
+        broken.setattr(planner, "plan_job", lambda *given: None)
+        with at(SOON):
+            run_due()
+    assert set(Job.objects.values_list("exhausted", "error_message")) == {(False, None)}
+    with at(SOON), handling(lambda run: Result()):
+        run_due()
+    assert set(Execution.objects.values_list("job_id", flat=True)) == {job.id for job in jobs}
 
 
 def refuse_updates(table: str, key: Any, column: str) -> None:
