@@ -30,18 +30,15 @@ test: dev lint ## Run every check and test, on SQLite and on PostgreSQL
 	  TEST_DATABASE=sqlite $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/unit tests/property tests/architecture; \
 	  echo "== SQLite"; \
 	  TEST_DATABASE=sqlite $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db; \
-	  if [ -z "$$TEST_DATABASE_URL" ]; then \
-	    TEST_DATABASE=sqlite $(PYTEST) $(WAITING) $(PYTEST_ARGS) tests/e2e; \
-	  else \
+	  TEST_DATABASE=sqlite $(PYTEST) $(WAITING) $(PYTEST_ARGS) tests/e2e; \
+	  if [ -n "$$TEST_DATABASE_URL" ]; then \
 	    echo "== PostgreSQL"; \
 	    TEST_DATABASE=postgresql $(PYTEST) $(PARALLEL) $(PYTEST_ARGS) tests/db \
 	      tests/property/test_lifecycle_machine.py; \
-	    echo "== Pages and processes, on SQLite and on PostgreSQL beside each other"; \
-	    $(BIN)/python -m tests.beside \
-	      "TEST_DATABASE=sqlite $(PYTEST) $(WAITING) $(PYTEST_ARGS) tests/e2e" \
-	      "TEST_DATABASE=postgresql $(PYTEST) $(WAITING) $(PYTEST_ARGS) tests/e2e"; \
-	    echo "== Faults, the quick ones, and the same promise with Celery workers, a selection (make fault runs all)"; \
+	    TEST_DATABASE=postgresql $(PYTEST) $(WAITING) $(PYTEST_ARGS) tests/e2e; \
+	    echo "== Faults, the quick ones (make fault runs all)"; \
 	    TEST_DATABASE=postgresql $(PYTEST) $(FAULTS) $(PYTEST_ARGS) -m "not slow" tests/fault; \
+	    echo "== The same promise with Celery workers, a selection (make fault runs all)"; \
 	    TEST_DATABASE=postgresql FAULT_ENGINE=celery $(PYTEST) $(FAULTS) $(PYTEST_ARGS) -m "promise and not slow" \
 	      -k "$(CELERY_SELECTION)" tests/fault tests/e2e/test_reference_scenarios.py; \
 	  fi'
