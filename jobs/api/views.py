@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from accounts.idempotency import HEADER, KEY_PATTERN, MAX_LENGTH, idempotent
 from executions import operations
 from executions.engine import clock
-from executions.models import Execution
+from executions.models import Execution, Status
 from jobs import definitions
 from jobs.api import bodies, dialect, examples, history
 from jobs.api.answers import detailed
@@ -174,14 +174,15 @@ class JobViewSet(OneJobViewSet):
         if payload is not None:
             self._check_payload(job, payload, actor)
         key = operations.trigger(job, by=actor, payload=payload)
-        execution = Execution.objects.get(id=key)
+        scheduled_at = Execution.objects.values_list("scheduled_at", flat=True).get(id=key)
         return Response(
             {
                 "executionId": str(key),
                 "id": str(key),
                 "jobId": str(job.uuid),
-                "status": dialect.say_status(execution.status, job),
-                "scheduledAt": execution.scheduled_at,
+                # As it was planned: a scheduler that is awake may run it already.
+                "status": dialect.say_status(Status.PENDING, job),
+                "scheduledAt": scheduled_at,
             }
         )
 
