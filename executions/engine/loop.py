@@ -457,7 +457,9 @@ class Engine:
     def _leave(self) -> None:
         def leave() -> float:
             fault("leave_before")
-            heartbeat.leave(self.config, clock.now(), processed=self.processed)
+            guard.wait_for_connection(STOP_GRACE)
+            with self.watchdog.limit(STOP_GRACE):  # a line that went dead would keep us for ten seconds
+                heartbeat.leave(self.config, clock.now(), processed=self.processed)
             return 0.0
 
         if not self._guard.failures:  # else the database does not answer, and nobody waits for it any longer
