@@ -44,7 +44,6 @@ class Completed:
     stale: int = 0
     lost: int = 0
     put_off: frozenset[UUID] = frozenset()
-    wakes: tuple[datetime, ...] = ()
 
 
 def complete(reports: Sequence[Report], now: datetime, *, skip_locked: bool = False) -> Completed:
@@ -63,7 +62,6 @@ def complete(reports: Sequence[Report], now: datetime, *, skip_locked: bool = Fa
         stale=ended.stale,
         lost=len(reports) - len(endings),
         put_off=ended.put_off,
-        wakes=tuple(ending.due_at for ending in ended.applied if ending.due_at is not None),
     )
 
 

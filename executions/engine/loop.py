@@ -230,15 +230,18 @@ class Engine:
             del self._unwritten[: len(group)]
             self._put_off += put_off
             if put_off:
-                self._retry.no_later_than(clock.monotonic() + self._patience.first)
+                self._retry_after(self._patience.first)
         if self._put_off and self._retry.is_due():
             group, rest = self._put_off[: completer.MAX_GROUP], self._put_off[completer.MAX_GROUP :]
             self._put_off = rest + self._write(group, now, skip_locked=True)
-            self._retry.done()
             if self._put_off:
-                self._retry.no_later_than(clock.monotonic() + self._patience.grow())
+                self._retry_after(self._patience.grow())
             else:
                 self._patience.reset()
+
+    def _retry_after(self, seconds: float) -> None:
+        self._retry.done()
+        self._retry.no_later_than(clock.monotonic() + seconds)
 
     def _write(
         self, group: Sequence[Finished], now: datetime, *, skip_locked: bool = False
